@@ -1,0 +1,44 @@
+"""Record what a program does: hash-chained events, clean logs, files that explain themselves.
+
+>>> from observability import ExecutionObserver
+
+Names load on first use (PEP 562), so `import observability` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from replay.version import __version__
+
+if TYPE_CHECKING:
+    from observability.journal import Journal, JournalError
+    from observability.nodes import Node
+    from observability.observer import ExecutionObserver
+    from observability.progress import TqdmFileWrapper
+
+_HOMES = {
+    "ExecutionObserver": "observability.observer",
+    "Journal": "observability.journal",
+    "JournalError": "observability.journal",
+    "Node": "observability.nodes",
+    "TqdmFileWrapper": "observability.progress",
+}
+
+__all__ = [
+    "ExecutionObserver",
+    "Journal",
+    "JournalError",
+    "Node",
+    "TqdmFileWrapper",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'observability' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""The `auditfold` command: one module a command, and no logic that a program could not call."""

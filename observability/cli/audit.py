@@ -1,0 +1,118 @@
+"""`auditfold audit`: is the record true and whole, are outputs and counts as recorded."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+import click
+
+from observability.cli.options import json_option, path_argument
+from observability.cli.screen import escape_json, is_terminal, print_lines, write_bytes
+
+_MOST_JOBS: Final = 4
+_PATIENCE_S: Final = 1.0
+_BETWEEN_S: Final = 0.1
+
+
+@click.command(
+    "audit",
+    epilog="""\b
+Examples:
+  auditfold audit out
+  auditfold audit --json out | jq .verdict
+  auditfold audit --chain trace_04.jsonl.gz
+  ssh host cat out/audit/step_04/trace_04.jsonl | auditfold audit -
+""",
+)
+@path_argument
+@click.option(
+    "--chain",
+    is_flag=True,
+    help="Only frames, hashes, order and names: not what lines say, no counts, no outputs.",
+)
+@click.option(
+    "--outputs", is_flag=True, help="List every output; with --chain, look at them nevertheless."
+)
+@json_option
+@click.option(
+    "--strict", is_flag=True, help="Each event of a known type has to fit its declaration."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"How many processes read.  [default: one a processor, at most {_MOST_JOBS}]",
+)
+@click.pass_context
+def command(
+    ctx: click.Context,
+    path: str,
+    *,
+    chain: bool,
+    outputs: bool,
+    as_json: bool,
+    strict: bool,
+    jobs: int | None,
+) -> None:
+    """Check that evidence under PATH is as it was written, and outputs as they were recorded.
+
+    \b
+    complete       every line is as written, the end is there
+    intact-prefix  what is there is as written; the end is not proven
+    unchained      an older layout, without hashes
+    tampered       something is not as written
+
+    Exits 0 for a complete record and for a run that goes on, 1 if outputs or counts differ,
+    3 for evidence that is damaged or incomplete, 4 for a newer version.
+    """  # noqa: D301 - \b is click's
+    from replay.audit.audit import audit
+
+    chain_only = chain and not outputs
+    with _Progress() as progress:
+        report = audit(
+            path,
+            chain_only=chain_only,
+            strict=strict,
+            jobs=jobs or min(_MOST_JOBS, _processors()),
+            progress=progress,
+        )
+    if as_json:
+        import msgspec
+
+        line = msgspec.json.encode(report) + b"\n"
+        write_bytes(escape_json(line) if is_terminal() else line)
+    else:
+        from replay.show.audited import audit_lines
+
+        print_lines(audit_lines(report, path, every_output=outputs, chain_only=chain_only))
+    ctx.exit(report.exit_code())
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Progress:
+    """Says on stderr how far a long audit is; silent where nobody looks, and for a short one."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _PATIENCE_S
+        self._shown = False
+
+    def __enter__(self) -> Callable[[int, int], None] | None:
+        return self._show if sys.stderr is not None and sys.stderr.isatty() else None
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+    def _show(self, done: int, total: int) -> None:
+        if time.monotonic() < self._next or not total:
+            return
+        self._next, self._shown = time.monotonic() + _BETWEEN_S, True
+        text = f"\r{min(100, 100 * done // total)} % of {total / 1e6:.0f} MB read"
+        click.echo(text, nl=False, err=True)

@@ -1,0 +1,108 @@
+"""`auditfold show`: the report of one run."""
+
+import re
+import shlex
+import time
+from typing import Any, Final
+
+import click
+
+from observability.cli.errors import ExitCode
+from observability.cli.options import json_option, path_argument, run_option, strict_option
+from observability.cli.reading import choose_run, exit_code, open_place, say_damage
+from observability.cli.screen import escape_json, is_terminal, print_lines, width, write_bytes
+from observability.cli.times import timestamp_of
+from replay.fold.path import NotYetError, whole_run
+from replay.fold.report import report_chunks
+from replay.fold.runs import fold
+from replay.show.copies import gathered
+from replay.show.tree import render_failed, render_report
+from replay.trace.host import Hosts
+
+_SEQ: Final = re.compile("[0-9]{1,18}")
+_BAD: Final = frozenset({"failed", "interrupted"})
+
+
+class AtType(click.ParamType[int | str]):
+    """A `seq`, or a time; the command gets an int or a timestamp."""
+
+    name = "at"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """Return the number or the timestamp, or refuse *value* as wrong usage."""
+        if isinstance(value, int) or _SEQ.fullmatch(value):
+            return int(value)
+        try:
+            return timestamp_of(value, now_us=time.time_ns() // 1000)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}; or the seq of an event", param, ctx)
+
+
+@click.command(
+    "show",
+    epilog="""\b
+Examples:
+  auditfold show out                  the latest run
+  auditfold show --failed out         what failed in it, with tracebacks
+  auditfold show --run 04 out         the latest run of step 04
+  auditfold show --run k3f9x2 --at 2026-11-21T07:03:12Z out
+  auditfold show --json out | jq '.nodes[] | select(.status == "failed")'
+""",
+)
+@path_argument
+@run_option
+@click.option(
+    "--at",
+    type=AtType(),
+    metavar="SEQ|TIME",
+    help="As of then: behind the event of that seq in the file where the run began, "
+    "or at a time, 2026-11-21T07:03:12Z, or 10m, 2h, 3d ago.",
+)
+@click.option("--failed", is_flag=True, help="Only nodes that failed, with tracebacks.")
+@json_option
+@strict_option
+def command(
+    path: str,
+    *,
+    run: str,
+    at: int | str | None,
+    failed: bool,
+    as_json: bool,
+    strict: bool,
+) -> ExitCode:
+    """Show the report of a run under PATH, folded from the trace.
+
+    With --json it is what report_XX.json holds, with --failed without the other nodes.  It
+    exits 1 if the run failed or was interrupted.
+    """
+    _, sources = open_place(path)
+    index = fold(sources, spans=at is None)
+    # Before it is said that there is no such run: that may be why.
+    say_damage(path, index)
+    code = exit_code(index, strict=strict)
+    head = choose_run(path, index, run)
+    at_seq, at_time = (at, None) if isinstance(at, int) else (None, at)
+    try:
+        folded, state = whole_run(sources, index, head, at_seq=at_seq, at_time=at_time)
+    except NotYetError as error:
+        raise click.BadParameter(str(error), param_hint="--at") from None
+    hosts = Hosts()
+    standing = folded.standing(state, hosts)
+    if as_json:
+        statuses = _BAD if failed else None
+        for chunk in gathered(report_chunks(folded, state, hosts, statuses=statuses)):
+            write_bytes(_harmless(chunk) if is_terminal() else chunk)
+    elif failed:
+        print_lines(render_failed(state, standing, columns=width()))
+    else:
+        more = f"auditfold show --json --run {shlex.quote(state.run_id)} {shlex.quote(path)}"
+        print_lines(render_report(state, standing, columns=width(), more=more))
+    if code is not ExitCode.DONE:
+        return code
+    return ExitCode.BAD if standing.status in _BAD else ExitCode.DONE
+
+
+def _harmless(chunk: bytes) -> bytes:
+    return b"\n".join(escape_json(line).rstrip(b"\n") for line in chunk.split(b"\n"))

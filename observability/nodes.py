@@ -1,0 +1,202 @@
+"""Nodes while they run: which are open and whose they are, and the handle a `with` gives.
+
+What a node's events mean is in `replay.fold.run`; this is only known to the live program.
+"""
+
+import os
+import sys
+import threading
+from traceback import format_exception
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import orjson
+
+from observability.values import Gate, encode
+from replay.digest import directory_digest, file_digest, json_digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from observability.observer import ExecutionObserver
+
+LARGEST_TEXT: Final = 64 * 1024  # characters of an error's text, and of its traceback
+LARGEST_VALUE: Final = 64 * 1024  # bytes of JSON: a value, or the list of a directory
+
+
+def owner() -> object:
+    """Return what runs now: the task where there is one, else the thread."""
+    events = sys.modules.get("asyncio.events")
+    # The only question about the loop that raises nothing where there is none.
+    if events is not None and events._get_running_loop() is not None:  # noqa: SLF001
+        return sys.modules["asyncio.tasks"].current_task()
+    return threading.get_ident()
+
+
+class OpenNodes:
+    """The open nodes of one process, by node id in the order they began.
+
+    Callers hold the journal's lock.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, list[tuple[int | None, object]]] = {}
+        self._last: dict[str, int | None] = {}
+
+    def begin(self, node_id: str, index: int | None) -> None:
+        """Note that a node began, or began again while it was open."""
+        self._last[node_id] = index
+        mine = (index, owner())
+        others = self._open.get(node_id)
+        if others is None:
+            self._open[node_id] = [mine]
+        else:
+            self._open[node_id] = [*(node for node in others if node[0] != index), mine]
+
+    def ending(self, node_id: str) -> tuple[bool, int | None]:
+        """Return whether a node of that id is open, and the index of the one that ends.
+
+        It is the one begun last in this thread or task, otherwise the oldest; where none is
+        open, the node of that id that began last.
+        """
+        others = self._open.get(node_id)
+        if not others:
+            return False, self._last.get(node_id)
+        if len(others) == 1:
+            return True, others[0][0]
+        me = owner()
+        mine = [index for index, whose in others if whose == me]
+        return True, mine[-1] if mine else others[0][0]
+
+    def knows(self, node_id: str) -> bool:
+        """Return whether a node of that id has ever begun."""
+        return node_id in self._last
+
+    def end(self, node_id: str, index: int | None) -> None:
+        """Note that a node ended; one that is not open is none."""
+        left = [node for node in self._open.pop(node_id, ()) if node[0] != index]
+        if left:
+            self._open[node_id] = left
+
+
+class Node:
+    """One node while its `with` block runs; made by `ExecutionObserver.node`."""
+
+    def __init__(self, observer: "ExecutionObserver", node_id: str, index: int | None) -> None:
+        self.node_id = node_id
+        self.index = index
+        self._observer = observer
+        self._began_ns = 0
+
+    def __enter__(self) -> Self:
+        self._observer.node_start(self.node_id, self.index)
+        self._began_ns = self._observer.clock.monotonic_ns()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        seconds = (self._observer.clock.monotonic_ns() - self._began_ns) / 1e9
+        if error is None:
+            fields = {"duration_seconds": seconds, "output_hash": None, "output_summary": None}
+            self._observer.end_node("node_success", self.node_id, self.index, fields)
+            return
+        fields = {"duration_seconds": seconds, **describe(error, self._observer.gate)}
+        try:
+            self._observer.end_node("node_failure", self.node_id, self.index, fields)
+        except (OSError, RuntimeError) as late:
+            # The exception of the program is the one that must be seen.
+            error.add_note(f"auditfold: {late}")
+
+    def output(self, path: "str | os.PathLike[str]") -> str:
+        """Record a file or directory that this node made, with its digest.
+
+        Args:
+            path: It must be there, and be no symbolic link.
+
+        Returns:
+            The digest: `sha256:` and 64 hex digits.
+
+        Raises:
+            OSError: It is not there, or cannot be read.
+            ValueError: It is neither a regular file nor a directory.
+        """
+        whole = os.path.abspath(path)
+        fields: dict[str, Any] = {"role": "output", "path": self._observer.relative(whole)}
+        if os.path.isdir(whole) and not os.path.islink(whole):
+            found = directory_digest(whole)
+            fields.update(size=found.size, digest=found.digest, kind="directory")
+            if len(orjson.dumps(found.entries)) <= LARGEST_VALUE:
+                fields["entries"] = found.entries
+        else:
+            size, digest = file_digest(whole)
+            fields.update(size=size, digest=digest, kind="file")
+        self._observer.record("artifact_written", fields, self.node_id, self.index)
+        return str(fields["digest"])
+
+    def result(self, value: Any) -> str:
+        """Record a JSON value that this node returned, with its digest.
+
+        A value above 64 KiB of JSON is recorded by size and digest alone.
+
+        Returns:
+            The digest of its canonical form (RFC 8785), secrets redacted.
+
+        Raises:
+            TypeError: It has no JSON form.
+            ValueError: A number in it is not finite or beyond 2^53 - 1.
+        """
+        clean = self._observer.gate.strict({"value": value})["value"]
+        size = len(encode({"": clean})) - len(b'{"":}')
+        fields = {"digest": json_digest(clean), "size": size}
+        if size <= LARGEST_VALUE:
+            fields["value"] = clean
+        self._observer.record("node_result", fields, self.node_id, self.index)
+        return str(fields["digest"])
+
+    def note(self, text: str) -> None:
+        """Record something said about this node."""
+        self._say("note", text)
+
+    def warn(self, text: str) -> None:
+        """Record a warning about this node."""
+        self._say("warning", text)
+
+    def _say(self, level: str, text: str) -> None:
+        if not isinstance(text, str):
+            raise TypeError(f"text: got {type(text).__name__}, want str")
+        self._observer.record("message", {"level": level, "text": text}, self.node_id, self.index)
+
+    def retry(
+        self,
+        attempt: int,
+        max_attempts: int | None = None,
+        delay_seconds: float | None = None,
+        error: object = None,
+    ) -> None:
+        """Record that an attempt failed and another one is to come."""
+        self._observer.node_retry(
+            self.node_id, attempt, max_attempts, delay_seconds, error, index=self.index
+        )
+
+
+def describe(error: BaseException, gate: Gate) -> dict[str, Any]:
+    """Return an exception as payload fields: text, type and traceback, redacted and cut."""
+    try:
+        text = str(error)
+    except Exception as own:  # noqa: BLE001 - anybody's __str__
+        text = f"no text: its __str__ raised {type(own).__name__}"
+    return {
+        "error": gate.text("error", text[:LARGEST_TEXT]) or type(error).__name__,
+        "error_type": type(error).__name__,
+        "traceback": gate.text("traceback", "".join(format_exception(error))[-LARGEST_TEXT:]),
+    }
+
+
+def relative_to(out: "Path", path: str) -> str:
+    """Return *path* relative to *out* with `/` when it is below it, else as it is."""
+    inside = os.path.relpath(path, out)
+    return path if inside.startswith("..") else inside.replace(os.sep, "/")

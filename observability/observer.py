@@ -1,0 +1,592 @@
+"""The execution observer: a program says what happens, the trace, the log and the bar follow.
+
+`ExecutionObserver` turns calls into events for `observability.journal`, and keeps the state that
+a fold of the same lines would have (`replay.fold.run`).  It never changes what it observes:
+exceptions of the user's code always propagate.
+"""
+
+import atexit
+import functools
+import inspect
+import itertools
+import operator
+import os
+import string
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NoReturn, ParamSpec, Self, TypeVar, overload
+
+import orjson
+
+from observability.derived import write_run
+from observability.journal import Clock, Durability, OnError
+from observability.live import LiveRun
+from observability.nodes import Node, OpenNodes, describe, relative_to
+from observability.progress import TqdmFileWrapper
+from observability.redact import Redact, Redactor
+from observability.trace_file import JournalError
+from observability.values import Gate
+from observability.writer import make_folders
+from replay.digest import hash_output
+from replay.fold.run import node_times
+from replay.show.line import harmless
+from replay.show.summary import error_block, header, summary
+from replay.trace.events import Seconds
+from replay.trace.folder import check_workflow_id, step_number
+from replay.trace.line import MAX_INT, utc_second
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_ALPHABET: Final = string.digits + string.ascii_lowercase
+_MOST_NODE_TIMES: Final = 10_000
+_MOST_NODE_TIMES_BYTES: Final = 1 << 19  # half of a line
+
+# What a value is behind the gate, and its name in messages; NaN has become a text there.
+_NUMBER: Final[dict[type, str]] = {float: "a number", int: "an int", str: "a text of one"}
+_NUMBER_OR_NONE: Final[dict[type, str]] = {float: "a number", int: "an int", type(None): "None"}
+_TEXT: Final[dict[type, str]] = {str: "str", type(None): "None"}
+
+
+class ExecutionObserver:
+    """Observes one run of a workflow.
+
+    Args:
+        workflow_id: What runs: 1 to 200 bytes, no `/`, no control character.  The first
+            `step_NN` in it names the step, otherwise it is step `00`.
+        output_dir: Gets `audit/step_NN/`, `logs/` and `traces/`.
+        total_nodes: How many nodes there will be, or None.
+        use_tqdm: True: a bar on stderr when that is a terminal, and its state in the log.
+            False: a line a node on stdout.
+        durability: `none`, `interval` (about once a second) or `always` (before a call returns).
+        on_error: `raise` a JournalError when the trace cannot be written, or `warn` and go on.
+        redact: Further (name, pattern) pairs, a callable `(key, text) -> text | None`, or False
+            for no redaction at all.
+        clock: Where stamps and durations come from; the module `time` is one.
+        random: Returns that many random bytes, for the ids of run and writer.
+
+    Raises:
+        ValueError: An argument is out of range.
+        TypeError: An argument has the wrong type.
+        JournalError: The trace cannot be opened (under `raise`).
+
+    Threads and tasks may share an observer.  After a fork the child goes on in a trace file of
+    its own, in the same run.  Cost: about 7 us an event, bar and log included.
+    """
+
+    def __init__(
+        self,
+        workflow_id: str,
+        output_dir: str | os.PathLike[str],
+        total_nodes: int | None = None,
+        use_tqdm: bool = True,  # noqa: FBT001, FBT002 - the form that programs have
+        *,
+        durability: Durability = "interval",
+        on_error: OnError = "raise",
+        redact: Redact = None,
+        clock: Clock = time,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        check_workflow_id(workflow_id)
+        self.gate = Gate(None if redact is False else Redactor(redact))
+        self.clock = clock
+        self.on_error = on_error
+        self.workflow_id = self.gate.text("workflow_id", workflow_id)
+        self.output_dir = Path(output_dir)
+        self.total_nodes = None if total_nodes is None else operator.index(total_nodes)
+        if self.total_nodes is not None and not 0 <= self.total_nodes <= MAX_INT:
+            raise ValueError(f"total_nodes {total_nodes}: want 0 to {MAX_INT}, or None")
+        self.use_tqdm = use_tqdm
+        self.pid = os.getpid()
+        began_ns = clock.time_ns()
+        self.workflow_start_epoch = began_ns / 1e9
+        # Naive and local, because programs compare it with datetime.now().
+        self.start_time = datetime.fromtimestamp(self.workflow_start_epoch)  # noqa: DTZ006
+        self.current_node_id: str | None = None
+        self.node_start_time: float | None = None
+        self._out = Path(os.path.abspath(output_dir))
+        self._ended = self._closed = False
+        self._nodes = OpenNodes()
+        self._lay_out()
+        self.tqdm_wrapper = TqdmFileWrapper(None, self.audit_log_file)
+        self._live = LiveRun(
+            self._out,
+            self.workflow_id,
+            run_id=new_run_id(began_ns, random),
+            total_nodes=self.total_nodes,
+            use_tqdm=use_tqdm,
+            log_path=self.audit_log_file,
+            clock=clock,
+            durability=durability,
+            on_error=on_error,
+            random=random,
+        )
+        self._append = self._live.journal.append_clean
+        atexit.register(self.close)
+        # The last thing before the stamp: an audit compares the time with the stamps of both ends.
+        self._began_mono_ns = clock.monotonic_ns()
+        self._append(
+            "workflow_start",
+            {
+                "total_nodes": self.total_nodes,
+                "output_dir": self.gate.text("output_dir", str(self._out)),
+            },
+            None,
+            None,
+            f"Workflow execution started: {self.workflow_id}",
+        )
+        self._live.block(header(self._live.state, self._out))
+
+    def _lay_out(self) -> None:
+        """Name the files, and make the folders."""
+        number = step_number(self.workflow_id)
+        self.step_num = number
+        self.logs_dir = self._out / "logs"
+        self.traces_dir = self._out / "traces"
+        self.audit_dir = self._out / "audit" / f"step_{number}"
+        second = utc_second(int(self.workflow_start_epoch)).decode()
+        date = second.replace("-", "").replace(":", "").replace("T", "_")
+        self.log_file = self.logs_dir / f"execution_{self.workflow_id}_{date}.log"
+        self.trace_file = self.traces_dir / f"trace_step_{number}_{date}.jsonl"
+        self.audit_log_file = self.audit_dir / f"log_{number}.log"
+        for folder in (self.audit_dir, self.logs_dir, self.traces_dir):
+            try:
+                make_folders(folder)
+            except OSError as error:
+                self._answer(JournalError(folder, error, "nothing was written"))
+
+    # --- What programs call
+
+    def node_start(self, node_id: str, node_index: int | None = None) -> None:
+        """Record that a node begins, or its next attempt when it has ended before.
+
+        Raises:
+            RuntimeError: The run has ended.
+            JournalError: The event could not be written (under `raise`).
+        """
+        self._check_open("node_start")
+        node_id = self.gate.name("node_id", node_id)
+        index = None if node_index is None else operator.index(node_index)
+        live = self._live
+        if live.bar is not None:
+            live.bar.say(node_id)
+        with live.journal.lock:
+            self._append("node_start", {}, node_id, index)
+            self._nodes.begin(node_id, index)
+            self.current_node_id = node_id
+            self.node_start_time = self.clock.time_ns() / 1e9
+        if live.console:
+            place = [str(number) for number in (index, self.total_nodes) if number is not None]
+            shown = "" if index is None else f" [{'/'.join(place)}]"
+            live.say(f"{shown} {harmless(node_id)}...", end=" ")
+
+    def node_success(
+        self,
+        node_id: str,
+        duration_seconds: float,
+        output_hash: str | None = None,
+        output_summary: Any = None,
+    ) -> None:
+        """Record that a node ended well.
+
+        Args:
+            node_id: A node that was started.
+            duration_seconds: How long it took.
+            output_hash: The program's own digest of what it made.
+            output_summary: A JSON value; what JSON cannot hold is written as text, and the
+                event's `coerced` says where.
+
+        Raises:
+            RuntimeError: The run has ended.
+            TypeError: A value has no JSON form.
+            JournalError: The event could not be written (under `raise`).
+        """
+        payload = self._lenient(
+            {
+                "duration_seconds": duration_seconds,
+                "output_hash": output_hash,
+                "output_summary": output_summary,
+            }
+        )
+        _want(payload, "duration_seconds", _NUMBER)
+        _want(payload, "output_hash", _TEXT)
+        self._end_open_node("node_success", node_id, payload)
+
+    def node_failure(self, node_id: str, error_msg: object, duration_seconds: float) -> None:
+        """Record that a node failed; *error_msg* is a text or an exception.
+
+        Raises:
+            RuntimeError: The run has ended.
+            JournalError: The event could not be written (under `raise`).
+        """
+        said = self._error_fields(error_msg)
+        payload = self._lenient({"duration_seconds": duration_seconds})
+        _want(payload, "duration_seconds", _NUMBER)
+        self._end_open_node("node_failure", node_id, {**payload, **said})
+
+    def node_skipped(self, node_id: str, reason: str | None = None) -> None:
+        """Record that a node is not run, and why."""
+        payload = {"reason": None if reason is None else self.gate.text("reason", reason)}
+        node_id = self.gate.name("node_id", node_id)
+        self._check_open("node_skipped")
+        with self._live.journal.lock:
+            _, index = self._nodes.ending(node_id)
+            self._append("node_skipped", payload, node_id, index)
+            self._nodes.end(node_id, index)
+
+    def node_retry(
+        self,
+        node_id: str,
+        attempt: int,
+        max_attempts: int | None = None,
+        delay_seconds: float | None = None,
+        error: object = None,
+        *,
+        index: int | None = None,
+    ) -> None:
+        """Record that an attempt of a node failed and another one is to come.
+
+        Args:
+            node_id: A node that was started.
+            attempt: The attempt that failed, from 1.
+            max_attempts: How many there will be at most.
+            delay_seconds: How long the program waits before the next one.
+            error: A text or an exception.
+            index: The node's index, where several of that id are open.
+        """
+        said = {} if error is None else self._error_fields(error)
+        payload = self.gate.strict(
+            {
+                "attempt": operator.index(attempt),
+                "max_attempts": None if max_attempts is None else operator.index(max_attempts),
+                "delay_seconds": delay_seconds,
+                "error": said.get("error"),
+            }
+        )
+        _want(payload, "delay_seconds", _NUMBER_OR_NONE)
+        node_id = self.gate.name("node_id", node_id)
+        self._check_open("node_retry")
+        with self._live.journal.lock:
+            if index is None:
+                _, index = self._nodes.ending(node_id)
+            self._append("node_retry", payload, node_id, index)
+
+    def workflow_complete(self, cumulative_cost_usd: float = 0.0) -> None:
+        """End the run: terminal event, summary, metadata, report and copies.
+
+        Raises:
+            JournalError: Something could not be written (under `raise`).
+        """
+        if self._is_over("workflow_complete"):
+            return
+        cost = self._lenient({"cumulative_cost_usd": cumulative_cost_usd})
+        _want(cost, "cumulative_cost_usd", _NUMBER)
+        files = {
+            "trace_file": self.relative(self.audit_trace_file),
+            "log_file": self.relative(self.audit_log_file),
+        }
+        self._end_run("workflow_complete", {}, {**cost, **files}, with_times=True)
+
+    def workflow_error(self, error_msg: object) -> None:
+        """End the run by an error, a text or an exception.
+
+        Raises:
+            JournalError: Something could not be written (under `raise`).
+        """
+        if self._is_over("workflow_error"):
+            return
+        self._end_run("workflow_error", self._error_fields(error_msg), {}, with_times=False)
+
+    hash_output = staticmethod(hash_output)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if self._ended or os.getpid() != self.pid:
+                self.close()
+            elif error is None:
+                self.workflow_complete()
+            elif isinstance(error, Exception):
+                self.workflow_error(error)
+            else:
+                self.close()
+        except (OSError, RuntimeError) as late:
+            if error is None:
+                raise
+            # The exception of the program is the one that must be seen.
+            error.add_note(f"auditfold: {late}")
+
+    def node(self, node_id: str, index: int | None = None) -> Node:
+        """Return a context manager that records a node: its start, end, duration and exception.
+
+        >>> import tempfile
+        >>> with ExecutionObserver("demo", tempfile.mkdtemp(), use_tqdm=True) as obs:
+        ...     with obs.node("a.csv", index=0) as node:
+        ...         digest = node.result({"rows": 3})  # doctest: +ELLIPSIS
+        <BLANKLINE>
+        ...
+        """
+        return Node(self, node_id, index)
+
+    @overload
+    def traced(self, function: Callable[P, R], /) -> Callable[P, R]: ...
+
+    @overload
+    def traced(self, *, name: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+    def traced(self, function: Any = None, *, name: str | None = None) -> Any:
+        """Decorate a function, sync or async, so that each call is a node.
+
+        The node's id is *name*, or the function's; its index counts the calls from 0.
+
+        Raises:
+            TypeError: It is an asynchronous generator, which cannot be followed to its end.
+        """
+        if function is None:
+            return functools.partial(self.traced, name=name)
+        return _traced(self, function, name or function.__name__)
+
+    def close(self) -> None:
+        """Close the writer without ending the run, which is then interrupted; once is enough.
+
+        Raises:
+            JournalError: Something could not be written (under `raise`).
+        """
+        if self._closed:
+            return
+        live = self._live
+        if live.bar is not None:
+            live.bar.close("")
+        live.journal.close()
+        self._closed = True
+        atexit.unregister(self.close)
+        self.tqdm_wrapper.close()
+        failures = [] if live.log.error is None else [(live.log.path, live.log.error)]
+        if os.getpid() == self.pid and live.journal.written:
+            failures += self._write_derived()
+        live.log.close()
+        for path, error in failures[:1]:
+            self._answer(JournalError(path, error, "the trace is whole. Run: auditfold replay"))
+
+    # --- What programs read
+
+    @property
+    def run_id(self) -> str:
+        """Id of this run, `20261121-070312-k3f9x2`."""
+        return self._live.run_id
+
+    @property
+    def audit_trace_file(self) -> Path:
+        """The trace file that this process writes; another one after a failure or a fork."""
+        return self._live.journal.trace_path
+
+    @property
+    def nodes_completed(self) -> int:
+        """Nodes of this process whose last attempt succeeded."""
+        return self._live.state.nodes_completed
+
+    @property
+    def nodes_failed(self) -> int:
+        """Nodes of this process whose last attempt failed."""
+        return self._live.state.nodes_failed
+
+    @property
+    def node_times(self) -> dict[str, float | str]:
+        """Seconds of each node's last attempt, by node id."""
+        return node_times(self._live.state)
+
+    @property
+    def node_outputs(self) -> dict[str, Any]:
+        """The output summaries that were not empty, by node id, as they were recorded."""
+        return {name: orjson.loads(raw) for name, raw in self._live.summaries.items()}
+
+    @property
+    def progress_bar(self) -> Any:
+        """The tqdm bar where one is drawn, else None."""
+        return None if self._live.bar is None else self._live.bar.drawn
+
+    def relative(self, path: str | os.PathLike[str]) -> str:
+        """Return *path* as events name it: relative to the output folder when it is below it."""
+        return relative_to(self._out, os.path.abspath(path))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an ExecutionObserver cannot be pickled: it holds an open trace. Give another "
+            "process the output folder, and make an observer there"
+        )
+
+    # --- Inside
+
+    def record(
+        self, event_type: str, payload: Mapping[str, Any], node_id: str, index: int | None
+    ) -> None:
+        """Append an event about a node after a strict check of its values."""
+        self._check_open(event_type)
+        clean = self.gate.strict(payload)
+        self._append(event_type, clean, self.gate.name("node_id", node_id), index)
+
+    def end_node(
+        self, event_type: str, node_id: str, index: int | None, payload: Mapping[str, Any]
+    ) -> None:
+        """Append the end of a node that is known by id and index."""
+        self._check_open(event_type)
+        node_id = self.gate.name("node_id", node_id)
+        with self._live.journal.lock:
+            self._append(event_type, payload, node_id, index)
+            self._nodes.end(node_id, index)
+        self._print_end(payload)
+
+    def _end_open_node(self, event_type: str, node_id: str, payload: Mapping[str, Any]) -> None:
+        """Append the end of the open node of that id; warn when there is none."""
+        self._check_open(event_type)
+        node_id = self.gate.name("node_id", node_id)
+        with self._live.journal.lock:
+            is_open, index = self._nodes.ending(node_id)
+            if not is_open:
+                what = "ended already" if self._nodes.knows(node_id) else "never started"
+                text = f"{event_type} for a node that {what}: {node_id}"
+                self._append("message", {"level": "warning", "text": text}, node_id, index)
+            self._append(event_type, payload, node_id, index)
+            self._nodes.end(node_id, index)
+        self._print_end(payload)
+        if not is_open:
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+    def _print_end(self, payload: Mapping[str, Any]) -> None:
+        if self._live.console:
+            seconds = payload["duration_seconds"]
+            shown = f"{seconds:.2f}" if isinstance(seconds, int | float) else seconds
+            error = f" Error: {harmless(payload['error'])}" if "error" in payload else ""
+            self._live.say(f"{error} ({shown}s)")
+
+    def _end_run(
+        self,
+        event_type: str,
+        before: Mapping[str, Any],
+        behind: Mapping[str, Any],
+        *,
+        with_times: bool,
+    ) -> None:
+        """Append the terminal event with the counts of its moment, and close."""
+        live = self._live
+        if live.bar is not None:
+            live.bar.close("")
+        # Under the lock no other thread ends a node, or syncs, between count and stamp.
+        with live.journal.lock:
+            state = live.state
+            counts = {
+                "nodes_completed": state.nodes_completed,
+                "nodes_failed": state.nodes_failed,
+                "nodes_skipped": state.nodes_skipped,
+            }
+            times = {"node_times": _that_fit(node_times(state))} if with_times else {}
+            seconds = {"total_time_seconds": self._seconds()}
+            self._append(event_type, {**before, **counts, **seconds, **behind, **times})
+            self._ended = True
+        block = summary if event_type == "workflow_complete" else error_block
+        live.block(block(live.state))
+        self.close()
+
+    def _write_derived(self) -> list[tuple[Path, OSError]]:
+        """Write metadata, report and copies; set where the copies are."""
+        done = write_run(self._out, self.run_id, self._live.journal.written)
+        self.log_file = done.log or self.log_file
+        self.trace_file = done.trace or self.trace_file
+        return done.failures
+
+    def _check_open(self, what: str) -> None:
+        if self._ended or self._closed:
+            raise RuntimeError(f"{what}: the run {self.run_id} of {self.workflow_id} has ended")
+
+    def _is_over(self, what: str) -> bool:
+        """Return whether the run has ended, with a warning: a second end is ignored."""
+        if not self._ended and not self._closed:
+            return False
+        warnings.warn(
+            f"{what}: the run {self.run_id} has ended already, this call is ignored",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return True
+
+    def _seconds(self) -> float:
+        return (self.clock.monotonic_ns() - self._began_mono_ns) / 1e9
+
+    def _lenient(self, payload: dict[str, Any]) -> dict[str, Any]:
+        clean, coerced = self.gate.lenient(payload)
+        return {**clean, "coerced": coerced} if coerced else clean
+
+    def _error_fields(self, error: object) -> dict[str, Any]:
+        """Return an error as payload fields, redacted; an exception with type and traceback."""
+        if isinstance(error, BaseException):
+            return describe(error, self.gate)
+        if not isinstance(error, str):
+            raise TypeError(f"error: got {type(error).__name__}, want str or an exception")
+        return {"error": self.gate.text("error", error)}
+
+    def _answer(self, error: JournalError) -> None:
+        """Raise *error*, or warn, as `on_error` says."""
+        if self.on_error == "raise":
+            raise error
+        warnings.warn(str(error), RuntimeWarning, stacklevel=4)
+
+
+def _want(payload: Mapping[str, Any], key: str, kinds: Mapping[type, str]) -> None:
+    """Refuse a value that its event does not declare, before anything of it is written."""
+    kind = type(payload[key])
+    if kind not in kinds:
+        raise TypeError(f"{key}: got {kind.__name__}, want {' or '.join(kinds.values())}")
+
+
+def _that_fit(times: dict[str, Seconds]) -> dict[str, Seconds] | None:
+    """Return *times* if they fit the line beside the rest; a fold has them all in any case."""
+    fits = len(times) <= _MOST_NODE_TIMES and len(orjson.dumps(times)) <= _MOST_NODE_TIMES_BYTES
+    return times if fits else None
+
+
+def new_run_id(epoch_ns: int, random: Callable[[int], bytes]) -> str:
+    """Return `20261121-070312-k3f9x2`: UTC, and 31 random bits in letters and digits."""
+    date = utc_second(epoch_ns // 1_000_000_000).decode()
+    number = int.from_bytes(random(8), "big")
+    letters = "".join(_ALPHABET[number // 36**n % 36] for n in range(6))
+    return f"{date[:10].replace('-', '')}-{date[11:].replace(':', '')}-{letters}"
+
+
+def _traced(observer: ExecutionObserver, function: Any, name: str) -> Any:
+    if inspect.isasyncgenfunction(function):
+        raise TypeError(f"{name}: an asynchronous generator cannot be traced; use obs.node in it")
+    calls = itertools.count()
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def coroutine(*args: Any, **kwargs: Any) -> Any:
+            with observer.node(name, next(calls)):
+                return await function(*args, **kwargs)
+
+        return coroutine
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def generator(*args: Any, **kwargs: Any) -> Any:
+            with observer.node(name, next(calls)):
+                return (yield from function(*args, **kwargs))
+
+        return generator
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with observer.node(name, next(calls)):
+            return function(*args, **kwargs)
+
+    return call

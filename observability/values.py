@@ -1,0 +1,297 @@
+"""The gate for what a caller gave: JSON values in range, secrets gone, nothing shared.
+
+`strict` refuses what the format does not hold; `lenient`, for calls that older programs make,
+writes it as text and says where.  Both return values that no later change by the caller reaches,
+once they are encoded.
+"""
+
+import math
+import operator
+import re
+import sys
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Final
+
+import orjson
+
+from observability.redact import Redactor
+from replay.trace.line import MAX_DEPTH, MAX_INT
+
+_OPTIONS: Final = (
+    orjson.OPT_STRICT_INTEGER
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_SCALARS: Final = frozenset({bool, type(None)})
+_HIDDEN: Final = "[REDACTED:key]"
+_REMEMBERED: Final = 10_000  # keys and ids, so that hostile ones cannot fill memory
+
+
+def encode(payload: Mapping[str, Any]) -> bytes:
+    """Return a *payload* that passed the gate as JSON."""
+    try:
+        return orjson.dumps(payload, option=_OPTIONS)
+    except TypeError:
+        # A key of a subclass of str that equals a remembered one: the gate cannot tell them.
+        walked = _Walk(None, lenient=False).mapping(payload, "")
+        return orjson.dumps(walked, option=_OPTIONS)
+
+
+class Gate:
+    """Checks and redacts payloads.
+
+    Args:
+        redactor: The rules, or None to redact nothing.
+
+    Cost: 0.4 us for a payload of short values in which nothing needs a change, 2 us more for
+    each 100 characters of free text.
+    """
+
+    def __init__(self, redactor: Redactor | None) -> None:
+        self._redactor = redactor
+        self._plain_keys: set[str] = set()
+        self._plain_ids: set[str] = set()
+        self._ask = redactor is not None and redactor.ask is not None
+        # Without rules no text is long enough to be suspected.
+        self._shortest = sys.maxsize if redactor is None else redactor.shortest
+        self._suspects = (lambda _: False) if redactor is None else redactor.suspects
+
+    def text(self, key: str, text: str) -> str:
+        """Return one text as it may be kept: no secret, no lone surrogate.
+
+        Raises:
+            TypeError: It is no str.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"{key}: got {type(text).__name__}, want str")
+        if self._redactor is not None:
+            text = self._redactor.text(key, text)
+        if type(text) is not str:
+            text = str.__str__(text)
+        return text if text.isascii() else _whole(text)
+
+    def name(self, key: str, text: str) -> str:
+        """Return an id as it may be kept; like `text`, but remembers those that stay.
+
+        Raises:
+            TypeError: It is no str.
+        """
+        if text in self._plain_ids:
+            return text
+        kept = self.text(key, text)
+        if kept is text and not self._ask:
+            if len(self._plain_ids) >= _REMEMBERED:
+                self._plain_ids.clear()
+            self._plain_ids.add(text)
+        return kept
+
+    def strict(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Return *payload* as it may be written.
+
+        Raises:
+            ValueError: A number is not finite or beyond 2^53 - 1, a text holds a lone
+                surrogate, or it is nested too deep; names the key.
+            TypeError: A value has no JSON form, or a key is no str; names the key.
+        """
+        if type(payload) is dict and self._is_plain(payload, 1):
+            return payload
+        return _Walk(self._redactor, lenient=False).mapping(payload, "")
+
+    def lenient(self, payload: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Return *payload* in JSON form, and the paths at which something was written as text.
+
+        Raises:
+            TypeError: A value has no JSON form; names the key.
+            ValueError: It is nested too deep.
+        """
+        if self._is_plain(payload, 1):
+            return payload, []
+        walk = _Walk(self._redactor, lenient=True)
+        return walk.mapping(payload, ""), walk.coerced
+
+    def _is_plain(self, value: Any, depth: int) -> bool:  # noqa: C901, PLR0912 - one loop: the hot path
+        """Return whether a dict or list can be encoded as it is; never wrong when true."""
+        if depth > MAX_DEPTH or self._ask:
+            return False
+        if type(value) is dict:
+            if not self._plain_keys.issuperset(value) and not self._plain_names(value):
+                return False
+            value = value.values()
+        for item in value:
+            kind = type(item)
+            if kind is str:
+                if len(item) >= self._shortest and self._suspects(item):
+                    return False
+                if not item.isascii() and _SURROGATE.search(item):
+                    return False
+            elif kind is float:
+                if item - item != 0.0:  # NaN and the infinities only
+                    return False
+            elif kind is int:
+                if not -MAX_INT <= item <= MAX_INT:
+                    return False
+            elif kind is dict or kind is list:
+                if not self._is_plain(item, depth + 1):
+                    return False
+            elif kind not in _SCALARS:
+                return False
+        return True
+
+    def _plain_names(self, values: dict[Any, Any]) -> bool:
+        """Return whether all keys are texts that name no secret; remembers those that do not."""
+        for key in values:
+            if type(key) is not str or (not key.isascii() and _SURROGATE.search(key)):
+                return False
+            if len(key) >= self._shortest and self._suspects(key):
+                return False
+            if self._redactor is not None and self._redactor.names_secret(key):
+                return False
+            if len(self._plain_keys) < _REMEMBERED:
+                self._plain_keys.add(key)
+        return True
+
+
+class _Walk:
+    """One slow walk over a payload in which something needs a change or a refusal."""
+
+    def __init__(self, redactor: Redactor | None, *, lenient: bool) -> None:
+        self._redactor = redactor
+        self._lenient = lenient
+        self.coerced: list[str] = []
+
+    def mapping(
+        self, values: Mapping[Any, Any], path: str, depth: int = 1, *, secret: bool = False
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in values.items():
+            name = self._key(key, path)
+            place = f"{path}.{name}" if path else name
+            hidden = secret or self._is_secret(name, value)
+            found[_unique(name, found)] = self.value(value, name, place, depth, secret=hidden)
+        return found
+
+    def value(self, value: Any, key: str, path: str, depth: int, *, secret: bool) -> Any:
+        if isinstance(value, Enum):
+            return self.value(value.value, key, path, depth, secret=secret)
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return _HIDDEN if secret else self._text(str.__str__(value), key, path)
+        if isinstance(value, int):
+            return _HIDDEN if secret else self._int(int(value), path)
+        if isinstance(value, float):
+            return _HIDDEN if secret else self._float(float(value), path)
+        if isinstance(value, Mapping):
+            self._deeper(path, depth)
+            return self.mapping(value, path, depth + 1, secret=secret)
+        if isinstance(value, list | tuple):
+            self._deeper(path, depth)
+            return [
+                self.value(item, key, f"{path}[{n}]", depth + 1, secret=secret)
+                for n, item in enumerate(value)
+            ]
+        return self._number(value, path, secret=secret)
+
+    def _number(self, value: Any, path: str, *, secret: bool) -> Any:
+        """Return an integer of a numeric package as a number."""
+        try:
+            number = operator.index(value)
+        except TypeError:
+            message = f"{path}: got {type(value).__name__}, want a JSON value"
+            raise TypeError(message) from None
+        return _HIDDEN if secret else self._int(number, path)
+
+    def _is_secret(self, name: str, value: Any) -> bool:
+        if self._redactor is None or not self._redactor.names_secret(name):
+            return False
+        # PWD is the working directory of every shell.
+        return not (name.lower().endswith("pwd") and str(value).startswith(("/", "~", ".")))
+
+    def _key(self, key: Any, path: str) -> str:
+        if isinstance(key, str):
+            name = str.__str__(key)
+            if self._redactor is not None:
+                name = self._redactor.scrub(name)
+            return _whole(name) if self._lenient else self._whole_or_refused(name, path)
+        if not self._lenient or not (key is None or isinstance(key, int | float)):
+            raise TypeError(f"{path or 'payload'}: key {key!r} is {type(key).__name__}, want str")
+        name = _key_text(key)
+        self.coerced.append(f"{path}.{name}" if path else name)
+        return name
+
+    def _text(self, text: str, key: str, path: str) -> str:
+        if self._redactor is not None:
+            text = self._redactor.text(key, text)
+        if text.isascii() or not _SURROGATE.search(text):
+            return str.__str__(text)
+        if not self._lenient:
+            return self._whole_or_refused(text, path)
+        self.coerced.append(path)
+        return _whole(text)
+
+    def _whole_or_refused(self, text: str, path: str) -> str:
+        if _SURROGATE.search(text):
+            raise ValueError(f"{path or 'payload'}: a lone surrogate, want Unicode text")
+        return text
+
+    def _int(self, number: int, path: str) -> int | str:
+        if -MAX_INT <= number <= MAX_INT:
+            return number
+        return self._refuse_or_text(path, "integer beyond 2^53 - 1", lambda: _decimal(number))
+
+    def _float(self, number: float, path: str) -> float | str:
+        if math.isfinite(number):
+            return number
+        return self._refuse_or_text(path, f"number {number}", lambda: _json_name(number))
+
+    def _refuse_or_text(self, path: str, what: str, text: Any) -> str:
+        if not self._lenient:
+            raise ValueError(f"{path}: {what}, want a finite number within 2^53 - 1")
+        self.coerced.append(path)
+        return str(text())
+
+    def _deeper(self, path: str, depth: int) -> None:
+        # A cycle ends here too: no payload is nested without end.
+        if depth >= MAX_DEPTH:
+            raise ValueError(f"{path[:200]}: nested more than {MAX_DEPTH} deep in its line")
+
+
+def _unique(name: str, taken: Mapping[str, Any]) -> str:
+    """Return *name*, or one like it where two keys became one by redaction."""
+    n, free = 1, name
+    while free in taken:
+        n += 1
+        free = f"{name} ({n})"
+    return free
+
+
+def _key_text(key: float | None) -> str:
+    """Return a key that is no text as Python's json module writes it."""
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    if isinstance(key, int):
+        return _decimal(key)
+    return repr(key) if math.isfinite(key) else _json_name(key)
+
+
+def _decimal(number: int) -> str:
+    """Return all digits; in base 16 where int.__str__ refuses (sys.set_int_max_str_digits)."""
+    try:
+        return str(number)
+    except ValueError:
+        return hex(number)
+
+
+def _json_name(number: float) -> str:
+    """Return NaN and the infinities as Python's json module calls them."""
+    if math.isnan(number):
+        return "NaN"
+    return "Infinity" if number > 0 else "-Infinity"
+
+
+def _whole(text: str) -> str:
+    r"""Return *text* with each lone surrogate written as `\udcXX`."""
+    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

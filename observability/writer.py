@@ -1,0 +1,367 @@
+"""One writer: from `writer_opened` in a trace file to `writer_closed`, and its registry lines.
+
+It stamps and appends; when that fails it says what is left.  Which policy answers a failure,
+and what happens in a fork, is decided in `observability.journal`.
+"""
+
+import errno
+import os
+import platform
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from observability.files import sync_folder
+from observability.registry import LockedRegistry, Registry, payload_json
+from observability.succession import choose_file, forks_of
+from observability.trace_file import (
+    JournalError,
+    TraceFile,
+    is_foreign,
+    left_by_another,
+    remove,
+    unseen,
+)
+from replay.trace.events import Extent, Fragment, Parent, Process
+from replay.trace.host import this_process
+from replay.trace.line import Envelope, utc_second
+from replay.version import __version__
+
+OnLine = Callable[[str, bytes, bytes], None]  # event type, line, payload
+
+
+class Clock(Protocol):
+    """Where stamps come from; the module `time` is one."""
+
+    def time_ns(self) -> int:
+        """Return nanoseconds since 1970, UTC."""
+
+    def monotonic_ns(self) -> int:
+        """Return nanoseconds of a clock that never steps back."""
+
+
+class Origin:
+    """What all writers of one journal share.
+
+    Args:
+        out: Absolute; the folder that has `audit/`.
+        workflow_id: On every line.
+        step_number: On every line; names the step's folder.
+        run_id: On every line, or None.
+        durability: Stated in `writer_opened`.
+        clock: Where stamps come from.
+        random: Returns that many random bytes, for writer ids.
+        on_line: Called with each event type, line and payload that was written; or None.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        workflow_id: str,
+        step_number: str,
+        *,
+        run_id: str | None,
+        durability: str,
+        clock: Clock,
+        random: Callable[[int], bytes],
+        on_line: OnLine | None,
+    ) -> None:
+        self.out = out
+        self.workflow_id = workflow_id
+        self.step_number = step_number
+        self.run_id = run_id
+        self.durability = durability
+        self.clock = clock
+        self.random = random
+        self.on_line = on_line
+        self.step = out / "audit" / f"step_{step_number}"
+        self.registry = Registry(self.step.parent)
+
+    def new_writer_id(self) -> str:
+        """Return `20261121t070312-9f3a1c2e5b`: UTC, and 40 random bits."""
+        date = utc_second(self.clock.time_ns() // 1_000_000_000).decode()
+        return date.replace("-", "").replace(":", "").lower() + "-" + self.random(5).hex()
+
+
+class Writer:
+    """A writer; its file is open and registered once `open` has returned.
+
+    Args:
+        origin: What the journal's writers share.
+        behind: The file that this process wrote before and had to give up.
+        parent: Where this process forked.  With either, the file is a new one.
+
+    Attributes:
+        id: On every line.
+        pid: The process that it belongs to.
+        file: The trace file, locked; there from the beginning of `open`.
+        began: Byte offset of `writer_opened` in it.
+        mono_ns: Monotonic clock at the last line.
+    """
+
+    def __init__(self, origin: Origin, *, behind: Extent | None, parent: Parent | None) -> None:
+        self.id = origin.new_writer_id()
+        self.pid = os.getpid()
+        self.file = TraceFile()
+        self.began = 0
+        self.mono_ns = 0
+        self._origin = origin
+        self._clock = origin.clock
+        self._on_line = origin.on_line
+        self._behind = behind
+        self._parent = parent
+        self._own = origin.step / f"trace_{origin.step_number}.{self.id}.jsonl"
+        self._chose = False
+        self._first: int | None = None  # seq of `writer_opened`
+        self._last: int | None = None  # seq of `writer_closed`
+        self._settling: dict[Path, int] = {}  # lines before the one for that fork
+        self._telling: tuple[str, int] | None = None
+        self._ended = False
+        self._envelope = Envelope(
+            writer=self.id,
+            workflow_id=origin.workflow_id,
+            step_number=origin.step_number,
+            run_id=origin.run_id,
+        )
+
+    def open(self) -> None:
+        """Open a file to append to, with `writer_opened` in it and a line in the registry.
+
+        Called again after an exception of a signal handler, it goes on where it was.
+
+        Raises:
+            JournalError: That could not be done; no event was written.
+        """
+        origin = self._origin
+        try:
+            make_folders(origin.step)
+            if origin.step.is_symlink():
+                raise OSError(errno.ELOOP, "a symbolic link, want a folder", str(origin.step))
+            process = this_process()
+            with origin.registry.open() as stream:
+                registry = origin.registry.lock(stream)
+                if self._first is None:
+                    self._choose_file()
+                if self.file.unsettled:
+                    self.file.settle()
+                if self.file.lines == self._first:
+                    self._put_opened(registry, process)
+                self.file.appear()
+                self.sync()
+                sync_folder(origin.step)
+                self._register(registry, "writer_opened", follows=self._behind)
+        except JournalError:
+            raise
+        except OSError as error:
+            if is_foreign(error):
+                raise
+            where = error.filename or origin.step
+            raise JournalError(where, error, "no event was written there") from error
+
+    def _choose_file(self) -> None:
+        origin, file, behind = self._origin, self.file, self._behind
+        own = self._own
+        if self._chose:
+            self._unchoose()
+        self._chose = True
+        if behind is None and self._parent is None:
+            behind = choose_file(file, origin.step, origin.out, own)
+        else:
+            file.create_unseen(own, own.relative_to(origin.out).as_posix())
+        self._behind, self.began, self._first = behind, file.size, file.lines
+
+    def _unchoose(self) -> None:
+        """Take away the file of an attempt that came to nothing."""
+        self.file.discard()
+        remove(unseen(self._own))
+
+    def _put_opened(self, registry: LockedRegistry, process: Process) -> None:
+        opened = payload_json(
+            process=process,
+            durability=self._origin.durability,
+            versions={"auditfold": __version__, "python": platform.python_version()},
+            follows=self._behind,
+            parent=self._parent,
+            registry=registry.end(),
+        )
+        self.put("writer_opened", b"", opened)
+
+    def put(self, event_type: str, head: bytes, details: bytes) -> bytes:
+        """Stamp and append one line, and return it.
+
+        Args:
+            event_type: Its name.
+            head: `node_id`, `node_index`, `message` as JSON, each behind a comma.
+            details: The payload as a JSON object.
+
+        Raises:
+            JournalError: It was not written; the file must not be written again.
+        """
+        file, clock = self.file, self._clock
+        try:
+            if file.unsettled:
+                file.settle()
+            self.mono_ns = mono_ns = clock.monotonic_ns()
+            body = self._envelope.encode(
+                event_type,
+                details,
+                head=head,
+                seq=file.lines,
+                epoch_us=clock.time_ns() // 1000,
+                mono_us=mono_ns // 1000,
+                pid=self.pid,
+            )
+            line = file.append(body)
+        except OSError as error:
+            if is_foreign(error):
+                raise
+            advice = f"the {file.lines} lines before it are intact"
+            raise JournalError(file.path, error, advice) from error
+        if self._on_line is not None:
+            self._on_line(event_type, line, details)
+        return line
+
+    def sync(self) -> None:
+        """Return when all lines are on the medium.
+
+        Raises:
+            JournalError: They are not; the file must not be written again.
+        """
+        file = self.file
+        try:
+            file.sync()
+        except OSError as error:
+            if is_foreign(error):
+                raise
+            advice = f"its first {file.synced[0]} lines are safe, the next event begins a new file"
+            raise JournalError(file.path, error, advice) from error
+
+    def end(self, *, settle_forks_of: set[str]) -> None:
+        """Write `writer_closed`, sync, tell the registry.  Called again, it goes on where it was.
+
+        Args:
+            settle_forks_of: Writers that had forks: the ends of those that have gone are proven.
+
+        Raises:
+            JournalError: That could not be done.
+        """
+        file = self.file
+        if self._ended:
+            return
+        try:
+            if file.unsettled:
+                file.settle()
+            if self._last is None:
+                if settle_forks_of:
+                    self._settle_forks(settle_forks_of)
+                self._last = file.lines
+            if file.lines == self._last:  # else a close that was interrupted has written it
+                self.put("writer_closed", b"", b"{}")
+            self.sync()
+            with self._origin.registry.open() as stream:
+                registry = self._origin.registry.lock(stream)
+                self._register(registry, "writer_closed")
+            self._ended = True
+        except JournalError:
+            raise
+        except OSError as error:
+            if is_foreign(error):
+                raise
+            raise JournalError(file.path, error, "the end of the trace is not recorded") from error
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether `writer_opened` may stand in the file."""
+        return self._first is not None and (self.file.unsettled or self.file.lines > self._first)
+
+    def last_synced(self) -> Extent | None:
+        """Return what is known to be on the medium, without asking the system."""
+        return self._named(*self.file.synced, None) if self._first is not None else self._behind
+
+    def give_up(self) -> Extent | None:
+        """Close a file that failed, and return what a line elsewhere may say of it.
+
+        A file that this writer has made and nobody was told of holds no event: it is taken away,
+        and what it stood behind is returned.
+        """
+        if self._first is None or (self.file.made and self._telling is None):
+            self._unchoose()
+            return self._behind
+        left = self._named(*self.file.proven())
+        self.file.close()
+        return left
+
+    def _named(self, lines: int, digest: bytes, rest: Fragment | None) -> Extent | None:
+        if lines == 0:
+            return self._behind
+        behind = self._behind.writer if self._behind is not None else None
+        return Extent(
+            path=self.file.name,
+            writer=behind if lines == self._first else self.id,
+            lines=lines,
+            hash=digest.decode(),
+            fragment=rest,
+        )
+
+    def parent_of_fork(self) -> Parent:
+        """Return where this writer stands, as a fork names it."""
+        return Parent(self.id, self.file.lines, self.file.hash.decode())
+
+    def leave_to_parent(self) -> None:
+        """Close the file in a fork."""
+        self.file.close()
+
+    def _settle_forks(self, writers: set[str]) -> None:
+        origin = self._origin
+        for path in forks_of(origin.step, writers):
+            if self.file.lines > self._settling.setdefault(path, self.file.lines):
+                continue  # written before an interruption
+            left = left_by_another(path, path.relative_to(origin.out).as_posix())
+            if left is not None and left[0].hash is not None and left[1] != "writer_closed":
+                self.put("writer_settled", b"", payload_json(settled=left[0]))
+
+    def _register(
+        self, registry: LockedRegistry, event_type: str, *, follows: Extent | None = None
+    ) -> None:
+        """Write a line in the registry, unless it stands there since before an interruption."""
+        file = self.file
+        if self._telling is None or self._telling[0] != event_type:
+            self._telling = (event_type, registry.size)
+        elif registry.tells(event_type, self.id, offset=self._telling[1]):
+            return
+        reach = Extent(path=file.name, writer=self.id, lines=file.lines, hash=file.hash.decode())
+        registry.append(
+            self._envelope,
+            event_type,
+            payload_json(trace=reach, follows=follows),
+            epoch_us=self._clock.time_ns() // 1000,
+            mono_us=self._clock.monotonic_ns() // 1000,
+        )
+
+
+def make_folders(path: Path) -> None:
+    """Make the folder *path* and those above it, and their names durable.
+
+    Raises:
+        OSError: One could not be made or synced, or something else has its name.
+    """
+    missing = []
+    folder = path
+    while not _is_folder(folder):
+        missing.append(folder)
+        folder = folder.parent
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            if not _is_folder(folder):  # else another process was first
+                raise
+        sync_folder(folder.parent)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,91 @@
+"""The traces that a run which has just ended needs for its derived files, and no more.
+
+A folder may hold years of runs: of the files that this run's process wrote only its own part is
+read, and of the others those that were written since it began.  The result is that of reading
+everything, but for clocks that were set back meanwhile: `auditfold replay` has the last word.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from replay.fold.files import Source, opener
+from replay.trace.folder import Place, locate
+from replay.trace.growing import GrowingFile
+from replay.trace.line import MAX_LINE
+from replay.trace.reader import open_evidence
+
+# File systems stamp by a clock that lags, some by two seconds.
+_LAG_S: Final = 3.0
+_SECOND: Final = len("2026-11-21T07:03:12")
+
+
+class _Stamp(msgspec.Struct):
+    """When a line was written."""
+
+    timestamp: str
+    epoch_seconds: float
+
+
+_decode_stamp = msgspec.json.Decoder(_Stamp).decode
+
+
+def recent_sources(out: Path, written: Sequence[tuple[Path, int]]) -> list[Source]:
+    """Return the traces to read.
+
+    Args:
+        out: OUT.
+        written: (file, byte offset of the first line) of each writer of this run's process, in
+            the order in which they opened.
+
+    Raises:
+        OSError, TraceError, NoTraceError: A file cannot be read.
+        msgspec.DecodeError: What stands at the first offset is no line.
+    """
+    path, offset = written[0]
+    began = _stamp_at(path, offset)
+    own: dict[str, int] = {}
+    for path, offset in written:
+        own.setdefault(os.path.abspath(path), offset)
+    found = []
+    for trace in _step(path).traces:
+        name = trace.path.relative_to(out).as_posix()
+        begin = own.get(os.path.abspath(trace.path))
+        if begin is not None:
+            found.append(_own_part(trace.path, name, begin, began.timestamp[:_SECOND]))
+        elif trace.path.lstat().st_mtime >= began.epoch_seconds - _LAG_S:
+            found.append(Source(name, opener(trace.path)))
+    return found
+
+
+def _step(path: Path) -> Place:
+    return locate(os.path.dirname(os.path.abspath(path)))
+
+
+def _stamp_at(path: Path, offset: int) -> _Stamp:
+    with closing(open_evidence(path)) as stream:
+        stream.seek(offset)
+        return _decode_stamp(stream.readline(MAX_LINE))
+
+
+def _own_part(path: Path, name: str, begin: int, second: str) -> Source:
+    """Return the file from *begin*, or all of it.
+
+    Another run that began in the same second may have the name that this one's copies would
+    have: then what stands before *begin* counts.
+    """
+    with closing(GrowingFile(path, name)) as file:
+        line = file.line_before(begin) if begin else None
+    if line is None:
+        return Source(name, opener(path))
+    try:
+        before = _decode_stamp(line).timestamp
+    except msgspec.DecodeError:
+        return Source(name, opener(path))
+    if before[:_SECOND] >= second:
+        return Source(name, opener(path))
+    return Source(name, opener(path), begin, before)

@@ -1,0 +1,437 @@
+"""The report of a run: its nodes with their attempts, outputs, results and errors.
+
+`ReportState` is a `RunState` that keeps more of each node; its handlers call those of
+`replay.fold.run`, so report and metadata cannot count differently.  What it looks like as JSON
+(`report_XX.json`, `show --json`) is in docs/reading.md, "Report".
+"""
+
+import sys
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, ClassVar, Final
+
+import msgspec
+import orjson
+
+from replay.fold import run as runs
+from replay.fold.metadata import position
+from replay.fold.names import log_path
+from replay.fold.run import (
+    FAILED,
+    INTERRUPTED,
+    RUNNING,
+    SKIPPED,
+    SUCCEEDED,
+    Instant,
+    NodeMark,
+    RunState,
+    duration_seconds,
+    nodes_of,
+    seconds_between,
+)
+from replay.fold.runs import Fold, Standing
+from replay.trace.events import (
+    ArtifactWritten,
+    Event,
+    Message,
+    NodeFailed,
+    NodeResult,
+    NodeRetried,
+    NodeSkipped,
+    NodeStarted,
+    NodeSucceeded,
+    Seconds,
+)
+from replay.trace.host import Hosts
+from replay.trace.line import MAX_DEPTH, nesting
+from replay.trace.schema import decode_event
+
+
+class Attempt(Instant, gc=False):
+    """One attempt of a node; as an `Instant` it is its start, or its end if it never started."""
+
+    pid: int
+    begun: bool = True
+    status: str = RUNNING
+    ended: str | None = None
+    duration: Seconds | None = None
+    error: str | None = None
+    error_type: str | None = None
+    traceback: str | None = None
+
+
+class Output(msgspec.Struct, gc=False, kw_only=True):
+    """A file or directory that the run made."""
+
+    path: str
+    size: int | None
+    digest: str | None
+    kind: str
+    node_id: str | None
+    node_index: int | None
+
+
+class Extras(msgspec.Struct, gc=False):
+    """What few nodes have."""
+
+    earlier: list[Attempt] = []
+    outputs: list[Output] = []
+    results: list[dict[str, Any]] = []
+    messages: list[dict[str, Any]] = []
+    retries: list[dict[str, Any]] = []
+
+
+class NodeReport(NodeMark, gc=False, array_like=False, kw_only=True):
+    """A node with what happened to it.
+
+    Attributes:
+        attempt: The last one.
+        output_hash: As the program gave it, of the attempt that succeeded last.
+        output_summary: Likewise, as JSON; empty if there is none.
+        reason: Why it was skipped.
+        reopened: It ended more often than it started.
+        extras: What few nodes have; None if this one has none of it.
+    """
+
+    attempt: Attempt | None = None
+    output_hash: str | None = None
+    output_summary: bytes = b""
+    reason: str | None = None
+    reopened: bool = False
+    extras: Extras | None = None
+
+
+class ReportState(RunState, gc=False, kw_only=True):
+    """One run with all that a report says of it."""
+
+    HANDLERS: ClassVar[dict[type, Callable[[Any, Any], Any]]]
+    DECODE: ClassVar[Callable[[bytes], Any]] = staticmethod(decode_event)
+
+    messages: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    outputs: list[Output] = msgspec.field(default_factory=list)
+    results: list[dict[str, Any]] = msgspec.field(default_factory=list)
+
+
+# --- One handler an event type
+
+
+def on_node_start(state: ReportState, event: NodeStarted) -> None:
+    """The node's next attempt begins; one that is still open will not end any more."""
+    node: Any = runs.on_node_start(state, event, NodeReport)
+    before = node.attempt
+    if before is not None:
+        if before.status == RUNNING:
+            before.status = INTERRUPTED
+            retries = () if node.extras is None else node.extras.retries
+            if retries and retries[-1]["timestamp"] >= before.timestamp:
+                before.status, before.error = FAILED, retries[-1]["error"]
+        _extras(node).earlier.append(before)
+    node.attempt = _attempt(event)
+
+
+def on_node_success(state: ReportState, event: NodeSucceeded) -> None:
+    """The current attempt ends well."""
+    node: Any = runs.on_node_success(state, event, NodeReport)
+    _end(node, event, SUCCEEDED).duration = event.duration_seconds
+    node.output_hash = event.output_hash
+    summary = bytes(event.output_summary)
+    node.output_summary = b"" if summary == b"null" else summary
+
+
+def on_node_failure(state: ReportState, event: NodeFailed) -> None:
+    """The current attempt ends by an error."""
+    node: Any = runs.on_node_failure(state, event, NodeReport)
+    attempt = _end(node, event, FAILED)
+    attempt.duration = event.duration_seconds
+    attempt.error, attempt.error_type = event.error, event.error_type
+    attempt.traceback = event.traceback
+
+
+def on_node_skipped(state: ReportState, event: NodeSkipped) -> None:
+    """The node is not run: no attempt, unless one had begun."""
+    node: Any = runs.on_node_skipped(state, event, NodeReport)
+    node.reason = event.reason
+    if node.attempt is not None:
+        attempt = _end(node, event, SKIPPED)
+        attempt.duration = seconds_between(attempt, event)
+
+
+def on_node_retry(state: ReportState, event: NodeRetried) -> None:
+    """Another attempt is announced; the node stays as it is until it begins or ends."""
+    node: Any = runs.ended_node(state, event, NodeReport)
+    _extras(node).retries.append(
+        {
+            "timestamp": event.timestamp,
+            "attempt": event.attempt,
+            "max_attempts": event.max_attempts,
+            "delay_seconds": event.delay_seconds,
+            "error": event.error,
+        }
+    )
+
+
+def on_node_result(state: ReportState, event: NodeResult) -> None:
+    """A node returned a value; what has no node is the run's."""
+    found: dict[str, Any] = {"digest": event.digest, "size": event.size}
+    if isinstance(event.value, msgspec.Raw):
+        found["value"] = bytes(event.value)
+    node = _known(state, event)
+    if node is None:
+        state.results.append(found)
+    else:
+        _extras(node).results.append(found)
+
+
+def on_artifact_written(state: ReportState, event: ArtifactWritten) -> None:
+    """Outputs are the node's and the run's; other files the tool wrote are nobody's."""
+    if event.role != "output":
+        return
+    output = Output(
+        path=event.path,
+        size=event.size,
+        digest=event.digest,
+        kind=event.kind,
+        node_id=event.node_id,
+        node_index=event.node_index,
+    )
+    state.outputs.append(output)
+    node = _known(state, event)
+    if node is not None:
+        _extras(node).outputs.append(output)
+
+
+def on_message(state: ReportState, event: Message) -> None:
+    """A message about a node that is known stands there, any other at the run."""
+    runs.on_message(state, event)
+    said = {"timestamp": event.timestamp, "level": event.level, "text": event.text}
+    node = _known(state, event)
+    if node is not None:
+        _extras(node).messages.append(said)
+    elif event.node_id is not None:
+        state.messages.append({**said, "node_id": event.node_id, "node_index": event.node_index})
+    else:
+        state.messages.append(said)
+
+
+ReportState.HANDLERS = {
+    **RunState.HANDLERS,
+    NodeStarted: on_node_start,
+    NodeSucceeded: on_node_success,
+    NodeFailed: on_node_failure,
+    NodeSkipped: on_node_skipped,
+    NodeRetried: on_node_retry,
+    NodeResult: on_node_result,
+    ArtifactWritten: on_artifact_written,
+    Message: on_message,
+}
+
+
+def _end(node: NodeReport, event: Event, status: str) -> Attempt:
+    """Return the attempt that *event* ends; an end without a start is an attempt as well."""
+    attempt = node.attempt
+    if attempt is None:
+        attempt = node.attempt = _attempt(event)
+        attempt.begun = False
+    elif attempt.status != RUNNING:
+        # The later state is kept.
+        node.reopened = True
+        attempt.error = attempt.error_type = attempt.traceback = attempt.duration = None
+    attempt.status = status
+    attempt.ended = event.timestamp
+    return attempt
+
+
+def _attempt(event: Event) -> Attempt:
+    return Attempt(
+        event.timestamp, event.epoch_seconds, event.mono_us, sys.intern(event.writer), event.pid
+    )
+
+
+def _extras(node: NodeReport) -> Extras:
+    if node.extras is None:
+        node.extras = Extras()
+    return node.extras
+
+
+def _known(state: ReportState, event: Event) -> Any:
+    """Return the node that *event* is about, None if none of its id has come yet."""
+    if event.node_id is None or event.node_id not in state.nodes:
+        return None
+    return runs.ended_node(state, event, NodeReport)
+
+
+# --- As JSON
+
+_NODES: Final = b'"nodes": []'
+
+
+def report(fold: Fold[Any], state: ReportState, hosts: Hosts) -> dict[str, Any]:
+    """Return the report of a run, as `report_XX.json` and `show --json` have it.
+
+    Args:
+        fold: Where the run was folded.
+        state: The run.
+        hosts: Who tells which processes live.
+    """
+    standing = fold.standing(state, hosts)
+    found = report_head(state, standing)
+    found["nodes"] = list(node_views(state, standing))
+    return found
+
+
+def report_chunks(
+    fold: Fold[Any],
+    state: ReportState,
+    hosts: Hosts,
+    *,
+    statuses: Collection[str] | None = None,
+) -> Iterator[bytes]:
+    """Yield the same report as the file holds it, in pieces, a node at a time.
+
+    Args:
+        fold: Where the run was folded.
+        state: The run.
+        hosts: Who tells which processes live.
+        statuses: Leave nodes out that have none of these; none if None.
+    """
+    standing = fold.standing(state, hosts)
+    head = orjson.dumps(report_head(state, standing), option=orjson.OPT_INDENT_2)
+    before, nodes, after = head.rpartition(_NODES)
+    yield before + nodes[:-1]
+    separator = b"\n    "
+    for view in node_views(state, standing):
+        if statuses is not None and view["status"] not in statuses:
+            continue
+        text = orjson.dumps(view, option=orjson.OPT_INDENT_2)
+        # A newline in JSON as orjson writes it stands between values, never in a text.
+        yield separator + text.replace(b"\n", b"\n    ")
+        separator = b",\n    "
+    yield (b"\n  ]" if separator[:1] == b"," else b"]") + after + b"\n"
+
+
+def report_head(state: ReportState, standing: Standing) -> dict[str, Any]:
+    """Return a report without its nodes: the list is there, and empty, at the end."""
+    ended = state.ended
+    done = state.nodes_completed + state.nodes_failed + state.nodes_skipped
+    return {
+        "run_id": state.run_id,
+        "status": standing.status,
+        "liveness": standing.liveness,
+        "workflow_id": state.workflow_id,
+        "step_number": state.step_number,
+        "started_at": state.start,
+        "ended_at": None if ended is None else ended.timestamp,
+        "duration_seconds": duration_seconds(state),
+        "pid": state.pid,
+        "total_nodes": state.total_nodes,
+        "nodes_completed": state.nodes_completed,
+        "nodes_failed": state.nodes_failed,
+        "nodes_skipped": state.nodes_skipped,
+        "nodes_unfinished": state.nodes_seen - done,
+        "error": state.error,
+        "error_type": state.error_type,
+        "traceback": state.traceback,
+        "cumulative_cost_usd": state.cumulative_cost_usd,
+        "warnings": state.warnings,
+        "errors": state.errors,
+        "events_dropped": state.dropped,
+        "log_file": log_path(state),
+        "trace_file": state.begun_in,
+        "position": position(state),
+        "messages": state.messages,
+        "outputs": [run_output_view(output) for output in state.outputs],
+        "results": [result_view(result) for result in state.results],
+        "nodes": [],
+    }
+
+
+def node_views(state: ReportState, standing: Standing) -> Iterator[dict[str, Any]]:
+    """Yield each node as a report has it, in the order in which they came."""
+    for node_id, node in nodes_of(state):
+        yield node_view(state, node_id, node, standing)
+
+
+def node_view(
+    state: ReportState, node_id: str | None, node: NodeReport, standing: Standing
+) -> dict[str, Any]:
+    """Return a node as a report has it."""
+    extras = _NONE if node.extras is None else node.extras
+    attempts = [*extras.earlier, *([] if node.attempt is None else [node.attempt])]
+    views = [attempt_view(state, attempt, standing) for attempt in attempts]
+    last = views[-1] if views else _NO_ATTEMPT
+    return {
+        "node_id": node_id,
+        "node_index": node.index,
+        "status": in_the_end(node.status, standing),
+        "started_at": views[0]["started_at"] if views else None,
+        "ended_at": last["ended_at"],
+        "duration_seconds": last["duration_seconds"],
+        "error": last["error"],
+        "reason": node.reason,
+        "reopened": node.reopened,
+        "output_hash": node.output_hash,
+        "output_summary": parsed(node.output_summary) if node.output_summary else None,
+        "attempts": views,
+        "outputs": [output_view(output) for output in extras.outputs],
+        "results": [result_view(result) for result in extras.results],
+        "messages": extras.messages,
+        "retries": extras.retries,
+    }
+
+
+def attempt_view(state: RunState, attempt: Attempt, standing: Standing) -> dict[str, Any]:
+    """Return an attempt; the duration of an open one runs to the last event applied."""
+    duration = attempt.duration
+    if duration is None and attempt.ended is None and attempt.begun:
+        duration = seconds_between(attempt, state.last)
+    return {
+        "started_at": attempt.timestamp if attempt.begun else None,
+        "ended_at": attempt.ended,
+        "duration_seconds": duration,
+        "status": in_the_end(attempt.status, standing),
+        "error": attempt.error,
+        "error_type": attempt.error_type,
+        "traceback": attempt.traceback,
+        "pid": attempt.pid,
+        "writer": attempt.writer,
+    }
+
+
+def in_the_end(status: str, standing: Standing) -> str:
+    """Return the status of something open: when its run runs no more it was interrupted."""
+    return INTERRUPTED if status == RUNNING and standing.status != RUNNING else status
+
+
+def output_view(output: Output) -> dict[str, Any]:
+    """Return an output as its node has it."""
+    return {
+        "path": output.path,
+        "size": output.size,
+        "digest": output.digest,
+        "kind": output.kind,
+    }
+
+
+def run_output_view(output: Output) -> dict[str, Any]:
+    """Return an output as the run has it: with its node."""
+    return {**output_view(output), "node_id": output.node_id, "node_index": output.node_index}
+
+
+def result_view(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result with its value parsed, where the value is in the trace."""
+    if "value" not in result:
+        return result
+    return {**result, "value": parsed(result["value"])}
+
+
+def parsed(raw: bytes) -> Any:
+    """Return the JSON value in *raw*; its text if it is beyond what the format allows."""
+    try:
+        if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH or nesting(raw) <= MAX_DEPTH:
+            return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        pass
+    return raw.decode(errors="backslashreplace")
+
+
+_NONE: Final = Extras()
+_NO_ATTEMPT: Final = {"started_at": None, "ended_at": None, "duration_seconds": None, "error": None}

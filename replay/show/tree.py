@@ -1,0 +1,257 @@
+"""The report of a run for a terminal: how it went, its nodes with what failed first, its outputs.
+
+Long lists are cut, and the line that stands for what was left out says how many and how to see
+them.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from replay.fold.report import ReportState, node_view, run_output_view
+from replay.fold.run import duration_seconds, nodes_of
+from replay.fold.runs import Standing
+from replay.show.line import harmless
+from replay.show.text import (
+    STYLE_OF,
+    Line,
+    Piece,
+    cells,
+    count_text,
+    fit,
+    fit_line,
+    pad,
+    second_text,
+    seconds_text,
+    size_text,
+)
+
+# As many as stand on a screen or two; more are counted.
+_MOST_FAILED: Final = 20
+_MOST_OTHERS: Final = 20
+_MOST_OUTPUTS: Final = 10
+_MOST_MESSAGES: Final = 10
+_MOST_TRACEBACK: Final = 40  # lines
+_WIDEST_NAME: Final = 48
+_ORDER: Final = ("failed", "interrupted", "running", "skipped", "succeeded")
+_OUTPUT_WORDS: Final = {"file": "", "directory": " (directory)"}
+
+
+def render_report(
+    state: ReportState, standing: Standing, *, columns: int | None = None, more: str = ""
+) -> Iterator[Line]:
+    """Yield the lines of a report.
+
+    Args:
+        state: The run.
+        standing: Its status.
+        columns: What the terminal has; None for no limit.
+        more: A command that shows what is left out; never cut, since people copy it.
+    """
+    left_out: list[str] = []
+    for line in _report(state, standing, left_out):
+        yield fit_line(line, columns)
+    if left_out and more:
+        yield []
+        yield [Piece("all of them: ", "dim"), Piece(more)]
+
+
+def render_failed(
+    state: ReportState, standing: Standing, *, columns: int | None = None
+) -> Iterator[Line]:
+    """Yield the lines of a report of what failed only: all of it, with tracebacks."""
+    for line in _failed(state, standing):
+        yield fit_line(line, columns)
+
+
+def _report(state: ReportState, standing: Standing, left_out: list[str]) -> Iterator[Line]:
+    yield from _head(state, standing)
+    by_status = _ids_by_status(state, standing)
+    for status in _ORDER:
+        nodes = by_status.get(status, [])
+        if nodes:
+            limit = _MOST_FAILED if status == "failed" else _MOST_OTHERS
+            yield []
+            yield [Piece(f"{status} ({len(nodes)})", STYLE_OF.get(status, ""))]
+            yield from _nodes([node_view(state, *node, standing) for node in nodes[:limit]])
+            yield from _left_out(len(nodes) - limit, f"{status} node", left_out)
+    yield from _messages(state, left_out)
+    yield from _outputs(state, left_out)
+
+
+def _failed(state: ReportState, standing: Standing) -> Iterator[Line]:
+    yield from _head(state, standing)
+    for line in _last_lines(state.traceback):
+        yield [Piece(f"  {line}", "dim")]
+    by_status = _ids_by_status(state, standing)
+    nodes = [*by_status.get("failed", []), *by_status.get("interrupted", [])]
+    for node in nodes:
+        yield []
+        yield from _node_in_full(node_view(state, *node, standing))
+    if not nodes:
+        yield []
+        yield [Piece("No node failed.")]
+
+
+def _ids_by_status(
+    state: ReportState, standing: Standing
+) -> dict[str, list[tuple[str | None, Any]]]:
+    found: dict[str, list[tuple[str | None, Any]]] = {}
+    open_ones = "running" if standing.status == "running" else "interrupted"
+    for node_id, node in nodes_of(state):
+        status = open_ones if node.status == "running" else node.status
+        found.setdefault(status, []).append((node_id, node))
+    return found
+
+
+# --- The run
+
+
+def _head(state: ReportState, standing: Standing) -> Iterator[Line]:
+    assumed = " (assumed)" if standing.liveness == "assumed" else ""
+    style = STYLE_OF.get(standing.status, "")
+    yield [
+        Piece(harmless(state.workflow_id), "bold"),
+        Piece("  "),
+        Piece(standing.status + assumed, style),
+        Piece(f"  {seconds_text(duration_seconds(state))}"),
+    ]
+    yield [
+        Piece(f"run {harmless(state.run_id)}, step {harmless(state.step_number)}"),
+        Piece(f", started {second_text(state.start)} UTC, pid {state.pid}"),
+    ]
+    yield [Piece("nodes: " + ", ".join(_counts(state, standing)))]
+    said = [
+        *([f"cost ${_money(state.cumulative_cost_usd)}"] if state.cumulative_cost_usd else []),
+        *([count_text(state.warnings, "warning")] if state.warnings else []),
+        *([count_text(state.errors, "error message")] if state.errors else []),
+        *([count_text(state.dropped, "event") + " not recorded"] if state.dropped else []),
+    ]
+    if said:
+        yield [Piece(", ".join(said), "yellow")]
+    if state.error is not None:
+        yield [Piece("error: ", "red"), Piece(_error_text(state.error, state.error_type))]
+
+
+def _counts(state: ReportState, standing: Standing) -> list[str]:
+    done = state.nodes_completed + state.nodes_failed + state.nodes_skipped
+    unfinished = state.nodes_seen - done
+    total = "" if state.total_nodes is None else f" of {state.total_nodes}"
+    not_begun = 0 if state.total_nodes is None else max(0, state.total_nodes - state.nodes_seen)
+    how = "running" if standing.status == "running" else "interrupted"
+    return [
+        f"{state.nodes_completed}{total} succeeded",
+        *([f"{state.nodes_failed} failed"] if state.nodes_failed else []),
+        *([f"{state.nodes_skipped} skipped"] if state.nodes_skipped else []),
+        *([f"{unfinished} {how}"] if unfinished else []),
+        *([f"{not_begun} not begun"] if not_begun else []),
+    ]
+
+
+def _money(cost: float | str) -> str:
+    return harmless(cost) if isinstance(cost, str) else f"{cost:.4f}"
+
+
+def _error_text(error: str, error_type: str | None) -> str:
+    return harmless(f"{error_type}: {error}" if error_type else error)
+
+
+# --- Nodes
+
+
+def _nodes(views: Sequence[dict[str, Any]]) -> Iterator[Line]:
+    widest = min(max(cells(_name(view)) for view in views), _WIDEST_NAME)
+    for view in views:
+        yield from _node(view, widest)
+
+
+def _name(view: dict[str, Any]) -> str:
+    index = "" if view["node_index"] is None else f" #{view['node_index']}"
+    return harmless(f"{view['node_id']}{index}")
+
+
+def _node(view: dict[str, Any], width: int) -> Iterator[Line]:
+    attempts, retries = len(view["attempts"]), len(view["retries"])
+    facts = [
+        *([f"attempt {attempts}"] if attempts > 1 else []),
+        *([f"{retries} {'retry' if retries == 1 else 'retries'}"] if retries else []),
+        *(["ended twice"] if view["reopened"] else []),
+        *([harmless(view["reason"])] if view["reason"] else []),
+        *_output_facts(view["outputs"]),
+    ]
+    yield [
+        Piece("  " + pad(fit(_name(view), width), width)),
+        Piece(f"  {seconds_text(view['duration_seconds']):>10}", "dim"),
+        Piece("  " + ", ".join(facts) if facts else ""),
+    ]
+    if view["error"] is not None:
+        error_type = view["attempts"][-1]["error_type"]
+        yield [Piece("    " + _error_text(view["error"], error_type), "red")]
+
+
+def _output_facts(outputs: Sequence[dict[str, Any]]) -> list[str]:
+    if not outputs:
+        return []
+    first = f"-> {harmless(outputs[0]['path'])}"
+    return [first if len(outputs) == 1 else f"{first} and {len(outputs) - 1} more"]
+
+
+def _node_in_full(view: dict[str, Any]) -> Iterator[Line]:
+    yield [Piece(_name(view), "bold"), Piece(f"  {seconds_text(view['duration_seconds'])}")]
+    for number, attempt in enumerate(view["attempts"], 1):
+        status = attempt["status"]
+        yield [
+            Piece(f"  attempt {number}: "),
+            Piece(status, STYLE_OF.get(status, "")),
+            Piece(f"  {seconds_text(attempt['duration_seconds'])}", "dim"),
+        ]
+        if attempt["error"] is not None:
+            said = _error_text(attempt["error"], attempt["error_type"])
+            yield [Piece(f"    {said}", "red")]
+        for line in _last_lines(attempt["traceback"]):
+            yield [Piece(f"    {line}", "dim")]
+    for message in view["messages"]:
+        yield [Piece(f"  {harmless(message['level'])}: {harmless(message['text'])}")]
+
+
+def _last_lines(traceback: str | None) -> list[str]:
+    if traceback is None:
+        return []
+    lines = [harmless(line) for line in traceback.rstrip("\n").split("\n")]
+    if len(lines) <= _MOST_TRACEBACK:
+        return lines
+    left = len(lines) - _MOST_TRACEBACK
+    return [f"... {count_text(left, 'line')} above", *lines[-_MOST_TRACEBACK:]]
+
+
+# --- What the run left
+
+
+def _messages(state: ReportState, left_out: list[str]) -> Iterator[Line]:
+    if not state.messages:
+        return
+    yield []
+    yield [Piece(f"messages ({len(state.messages)})")]
+    for message in state.messages[:_MOST_MESSAGES]:
+        style = {"warning": "yellow", "error": "red"}.get(message["level"], "")
+        yield [Piece(f"  {harmless(message['level'])}: ", style), Piece(harmless(message["text"]))]
+    yield from _left_out(len(state.messages) - _MOST_MESSAGES, "message", left_out)
+
+
+def _outputs(state: ReportState, left_out: list[str]) -> Iterator[Line]:
+    if not state.outputs:
+        return
+    yield []
+    yield [Piece(f"outputs ({len(state.outputs)})")]
+    for output in map(run_output_view, state.outputs[:_MOST_OUTPUTS]):
+        kind = _OUTPUT_WORDS.get(output["kind"], "")
+        yield [
+            Piece(f"  {harmless(output['path'])}{kind}"),
+            Piece(f"  {size_text(output['size'])}", "dim"),
+        ]
+    yield from _left_out(len(state.outputs) - _MOST_OUTPUTS, "output", left_out)
+
+
+def _left_out(count: int, what: str, left_out: list[str]) -> Iterator[Line]:
+    if count > 0:
+        left_out.append(what)
+        yield [Piece(f"  and {count_text(count, 'more ' + what)}", "dim")]

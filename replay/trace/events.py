@@ -1,0 +1,285 @@
+"""The vocabulary: every event type, its fields and their types, declared once.
+
+JSON Schema, the table in docs/trace-format.md, strict validation and the names a writer may
+use come from these Structs.  This module opens no file and knows no bytes: `replay.trace.line`
+does.  Fields are added freely; a change of meaning is a new format version with an upcaster in
+`replay.trace.schema`.
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+VERSION: Final = 1
+
+_MOST: Final = (1 << 53) - 1  # I-JSON, RFC 7493 section 2.2
+Int = Annotated[int, msgspec.Meta(ge=-_MOST, le=_MOST)]
+
+
+class Event(msgspec.Struct, tag_field="event_type", kw_only=True, gc=False):
+    """One fact: the envelope that every line carries.
+
+    Attributes:
+        v: Format version.
+        seq: Place in its file, from 0, without a gap.
+        timestamp: UTC, RFC 3339 with microseconds and `Z`.
+        epoch_seconds: The same instant, seconds since 1970.
+        mono_us: CLOCK_MONOTONIC in microseconds; compared within one writer only.
+        pid: Process that emitted the event.
+        writer: Id of the writer.
+        run_id: The run, where there is one.
+        workflow_id: What was running.
+        step_number: The digits of `step_NN` in the workflow id, else `00`.
+        node_id: The node that the event is about.
+        node_index: The node's index as the program gave it; 0 is written.
+        message: One line for people.
+        hash: SHA-256 over the hash before it and this line's body, 64 hex digits.
+    """
+
+    v: Literal[1]
+    seq: Int
+    timestamp: str
+    epoch_seconds: float
+    mono_us: Int
+    pid: Int
+    writer: str
+    run_id: str | None = None
+    workflow_id: str
+    step_number: str
+    node_id: str | None = None
+    node_index: Int | None = None
+    message: str | None = None
+    hash: str
+
+
+# --- Values inside events
+
+
+class Fragment(msgspec.Struct, gc=False):
+    """Bytes that are no line: where they stand and what they are."""
+
+    offset: Int
+    length: Int
+    sha256: str
+
+
+class Extent(msgspec.Struct, kw_only=True, gc=False):
+    """So many lines of a file, and the hash of the last of them.
+
+    `lines` counts from the file's first line, whoever wrote it.  `writer` and `hash` are None
+    behind a file that is no trace of this version; `fragment` is then the whole file.
+    """
+
+    path: str
+    writer: str | None
+    lines: Int
+    hash: str | None
+    fragment: Fragment | None = None
+
+
+class Parent(msgspec.Struct, gc=False):
+    """Where a fork left the writer that it comes from."""
+
+    writer: str
+    lines: Int
+    hash: str
+
+
+class RegistryEnd(msgspec.Struct, gc=False):
+    """The registry as it stood when a writer opened its file."""
+
+    lines: Int
+    hash: str
+
+
+class Process(msgspec.Struct, kw_only=True, gc=False):
+    """What tells a process from every other one; null where the system does not say.
+
+    Attributes:
+        host: Name of the machine.
+        boot_id: Identity of the boot, so that a restart ends every process before it.
+        pid: Process id.
+        start_time: Start of the process in the system's own unit (Linux: clock ticks since boot).
+        pid_ns: Namespace that the pid counts in (Linux).
+    """
+
+    host: str
+    boot_id: str | None = None
+    pid: Int
+    start_time: str | None = None
+    pid_ns: str | None = None
+
+
+# --- Integrity of the log
+
+
+class WriterOpened(Event, tag="writer_opened", kw_only=True):
+    """A writer begins.  In the registry: which file it writes (`trace`)."""
+
+    process: Process | None = None
+    durability: str | None = None
+    versions: dict[str, str] | None = None
+    follows: Extent | None = None
+    parent: Parent | None = None
+    registry: RegistryEnd | None = None
+    trace: Extent | None = None
+
+
+class WriterClosed(Event, tag="writer_closed", kw_only=True):
+    """A writer ends, in good order.  In the registry: how far its file reaches (`trace`)."""
+
+    trace: Extent | None = None
+
+
+class WriterSettled(Event, tag="writer_settled", kw_only=True):
+    """A closing writer proves the end of a fork that ended without `writer_closed`."""
+
+    settled: Extent
+
+
+class Gap(Event, tag="gap", kw_only=True):
+    """Something is not in the record: dropped events, or a fragment in the registry."""
+
+    dropped: Int | None = None
+    reason: str | None = None
+    fragment: Fragment | None = None
+
+
+class ArtifactWritten(Event, tag="artifact_written", kw_only=True):
+    """A file or directory that the run made; `role` is `output` for what an audit checks.
+
+    `entries` lists a directory as `[path, size, digest]` up to 64 KiB of JSON.
+    """
+
+    role: str
+    path: str
+    size: Int | None = None
+    digest: str | None = None
+    kind: str = "file"
+    entries: list[tuple[str, Int, str]] | None = None
+
+
+# --- The run and its nodes
+
+Seconds = float | str  # a text where the caller's number has no JSON form: "NaN", "Infinity"
+
+
+class WorkflowStarted(Event, tag="workflow_start", kw_only=True):
+    """A run begins; `output_dir` is OUT as an absolute path, there and then."""
+
+    total_nodes: Int | None = None
+    output_dir: str | None = None
+
+
+class WorkflowCompleted(Event, tag="workflow_complete", kw_only=True):
+    """A run ends.  The counts are those of its own process; a fold recomputes them.
+
+    `node_times` is null when it would not fit the line.
+    """
+
+    nodes_completed: Int
+    nodes_failed: Int
+    nodes_skipped: Int = 0
+    total_time_seconds: float
+    cumulative_cost_usd: float | str = 0.0
+    coerced: list[str] | None = None
+    trace_file: str | None = None
+    log_file: str | None = None
+    node_times: dict[str, Seconds] | None = None
+
+
+class WorkflowFailed(Event, tag="workflow_error", kw_only=True):
+    """A run ends by an error."""
+
+    error: str
+    error_type: str | None = None
+    traceback: str | None = None
+    total_time_seconds: float
+    nodes_completed: Int
+    nodes_failed: Int
+    nodes_skipped: Int = 0
+
+
+class NodeStarted(Event, tag="node_start", kw_only=True):
+    """A node's first attempt begins, or its next one when it has ended before."""
+
+
+class NodeSucceeded(Event, tag="node_success", kw_only=True):
+    """The current attempt of a node ends well."""
+
+    duration_seconds: Seconds
+    output_hash: str | None = None
+    output_summary: msgspec.Raw = msgspec.Raw(b"null")
+    coerced: list[str] | None = None
+
+
+class NodeFailed(Event, tag="node_failure", kw_only=True):
+    """The current attempt of a node ends by an error."""
+
+    duration_seconds: Seconds
+    error: str
+    error_type: str | None = None
+    traceback: str | None = None
+    coerced: list[str] | None = None
+
+
+class NodeSkipped(Event, tag="node_skipped", kw_only=True):
+    """A node is not run, and why."""
+
+    reason: str | None = None
+
+
+class NodeRetried(Event, tag="node_retry", kw_only=True):
+    """An attempt failed and another one is to come."""
+
+    attempt: Int
+    max_attempts: Int | None = None
+    delay_seconds: float | None = None
+    error: str | None = None
+
+
+class NodeResult(Event, tag="node_result", kw_only=True):
+    """A value that a node returned, with its digest; left out above 64 KiB of JSON."""
+
+    digest: str
+    size: Int
+    value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class Message(Event, tag="message", kw_only=True):
+    """Something said about a node or the run; `level` is `note`, `warning` or `error`."""
+
+    level: str
+    text: str
+
+
+class UnknownEvent(Event, tag="unknown", kw_only=True):
+    """An event of a type that this version does not know; kept, and ignored by folds."""
+
+    name: str = ""
+    fields: dict[str, Any] = {}
+
+
+AnyEvent = (
+    WriterOpened
+    | WriterClosed
+    | WriterSettled
+    | Gap
+    | ArtifactWritten
+    | WorkflowStarted
+    | WorkflowCompleted
+    | WorkflowFailed
+    | NodeStarted
+    | NodeSucceeded
+    | NodeFailed
+    | NodeSkipped
+    | NodeRetried
+    | NodeResult
+    | Message
+)
+
+EVENT_TYPES: Final[dict[str, type[Event]]] = {
+    str(cls.__struct_config__.tag): cls for cls in AnyEvent.__args__
+}
+
+ENVELOPE: Final = frozenset({"event_type", *Event.__struct_fields__})

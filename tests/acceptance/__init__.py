@@ -1,0 +1,1 @@
+"""What must hold of the whole, from a program's call to the verdict of an audit."""
