@@ -72,9 +72,11 @@ def test_nothing_is_lost_or_mixed(tmp_path: Path) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
     seen: Counter[tuple[str, str, int]] = Counter()
+    writers: set[str] = set()
     for path in (tmp_path / "audit" / "step_04").glob("trace_04*.jsonl"):
         lines = [check(line + b"\n") for line in path.read_bytes().split(b"\n")[:-1]]
         assert [line["seq"] for line in lines] == list(range(len(lines)))
+        writers.update(line["writer"] for line in lines)
         seen.update(
             (line["event_type"], line["node_id"], line["node_index"])
             for line in lines
@@ -92,4 +94,5 @@ def test_nothing_is_lost_or_mixed(tmp_path: Path) -> None:
     )
     report = audit(str(tmp_path))
     assert report.verdict is Verdict.COMPLETE, report.findings
-    assert len(report.files) == 1 + PROCESSES * (1 + FORKS)
+    # Fewer files than writers where a process begins after one that has closed its file.
+    assert len(writers) == PROCESSES * (1 + FORKS)
