@@ -7,8 +7,6 @@ exceptions of the user's code always propagate.
 
 import atexit
 import functools
-import inspect
-import itertools
 import operator
 import os
 import string
@@ -29,6 +27,7 @@ from observability.nodes import Node, OpenNodes, describe, relative_to
 from observability.progress import TqdmFileWrapper
 from observability.redact import Redact, Redactor
 from observability.trace_file import JournalError
+from observability.traced import traced
 from observability.values import Gate
 from observability.writer import make_folders
 from replay.digest import hash_output
@@ -355,7 +354,7 @@ class ExecutionObserver:
         """
         if function is None:
             return functools.partial(self.traced, name=name)
-        return _traced(self, function, name or function.__name__)
+        return traced(self, function, name or function.__name__)
 
     def close(self) -> None:
         """Close the writer without ending the run, which is then interrupted; once is enough.
@@ -561,32 +560,3 @@ def new_run_id(epoch_ns: int, random: Callable[[int], bytes]) -> str:
     number = int.from_bytes(random(8), "big")
     letters = "".join(_ALPHABET[number // 36**n % 36] for n in range(6))
     return f"{date[:10].replace('-', '')}-{date[11:].replace(':', '')}-{letters}"
-
-
-def _traced(observer: ExecutionObserver, function: Any, name: str) -> Any:
-    if inspect.isasyncgenfunction(function):
-        raise TypeError(f"{name}: an asynchronous generator cannot be traced; use obs.node in it")
-    calls = itertools.count()
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def coroutine(*args: Any, **kwargs: Any) -> Any:
-            with observer.node(name, next(calls)):
-                return await function(*args, **kwargs)
-
-        return coroutine
-    if inspect.isgeneratorfunction(function):
-
-        @functools.wraps(function)
-        def generator(*args: Any, **kwargs: Any) -> Any:
-            with observer.node(name, next(calls)):
-                return (yield from function(*args, **kwargs))
-
-        return generator
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        with observer.node(name, next(calls)):
-            return function(*args, **kwargs)
-
-    return call
