@@ -34,6 +34,10 @@ _VALUES: Final = (
     events.Parent,
     events.RegistryEnd,
     events.Process,
+    events.ResourceUsage,
+    events.Environment,
+    events.GitState,
+    events.Distributions,
 )
 
 
@@ -60,6 +64,7 @@ def json_type(kind: shape.Type) -> str:
         case shape.StructType(cls):
             return f"[{cls.__name__}](#values-inside-events)"
     names = {
+        shape.BoolType: "true or false",
         shape.IntType: "integer",
         shape.FloatType: "number",
         shape.StrType: "string",

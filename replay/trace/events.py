@@ -110,6 +110,97 @@ class Process(msgspec.Struct, kw_only=True, gc=False):
     pid_ns: str | None = None
 
 
+class ResourceUsage(msgspec.Struct, kw_only=True, gc=False):
+    """What a node used while it ran; null is unknown, 0 is known to be nothing.
+
+    Attributes:
+        scope: Whose: `process` (the process that ended the node, all of its threads), `children`
+            (programs that it started and waited for) or `tree` (both).
+        cpu_user_seconds: CPU time outside the kernel, from the node's start to its end.
+        cpu_system_seconds: CPU time inside the kernel, likewise.
+        max_rss_bytes: The most memory that was resident at once, since the process began.
+        max_rss_growth_bytes: By how much the node raised that; 0: another one had needed more.
+        read_bytes: What storage had to give from the node's start to its end; what the page
+            cache gives is not in it.
+        write_bytes: What storage got, or will get, likewise.
+        read_call_bytes: What all calls that read have returned, from caches and pipes too.
+        write_call_bytes: What all calls that write were given.
+        tree_rss_bytes: Resident memory of the process and its children at the node's end.
+        cgroup_peak_bytes: The most memory that the control group has used at once.
+    """
+
+    scope: str
+    cpu_user_seconds: float | None = None
+    cpu_system_seconds: float | None = None
+    max_rss_bytes: Int | None = None
+    max_rss_growth_bytes: Int | None = None
+    read_bytes: Int | None = None
+    write_bytes: Int | None = None
+    read_call_bytes: Int | None = None
+    write_call_bytes: Int | None = None
+    tree_rss_bytes: Int | None = None
+    cgroup_peak_bytes: Int | None = None
+
+
+class GitState(msgspec.Struct, kw_only=True, gc=False):
+    """The work tree that the program ran in, as `git` said; null is unknown.
+
+    Attributes:
+        commit: Digits of the commit that was checked out.
+        branch: Its branch; null where none is checked out.
+        dirty: Tracked files differ from the commit.
+    """
+
+    commit: str | None = None
+    branch: str | None = None
+    dirty: bool | None = None
+
+
+class Distributions(msgspec.Struct, kw_only=True, gc=False):
+    """The Python distributions that the process could import.
+
+    Attributes:
+        count: How many.
+        digest: Of the RFC 8785 form of all entries.
+        entries: `[name, version]`, sorted; null beyond 64 KiB of JSON.
+    """
+
+    count: Int
+    digest: str
+    entries: list[tuple[str, str | None]] | None = None
+
+
+class Environment(msgspec.Struct, kw_only=True, gc=False):
+    """What a run met where it began; null is unknown.
+
+    Attributes:
+        argv: The command line as Python has it (`sys.orig_argv`), secrets redacted.
+        cwd: The working directory; relative to the folder that OUT is in where one is inside
+            the other.
+        python_version: `3.12.4`.
+        python_implementation: `CPython`.
+        python_executable: Name of the interpreter's file.
+        platform: System, release and machine.
+        host: Name of the machine.
+        user: Who the process ran as.
+        git: The work tree; null where there is none, or git did not answer in time.
+        distributions: What was installed.
+        variables: Selected environment variables that were set.
+    """
+
+    argv: list[str] | None = None
+    cwd: str | None = None
+    python_version: str | None = None
+    python_implementation: str | None = None
+    python_executable: str | None = None
+    platform: str | None = None
+    host: str | None = None
+    user: str | None = None
+    git: GitState | None = None
+    distributions: Distributions | None = None
+    variables: dict[str, str] | None = None
+
+
 # --- Integrity of the log
 
 
@@ -169,6 +260,7 @@ class WorkflowStarted(Event, tag="workflow_start", kw_only=True):
 
     total_nodes: Int | None = None
     output_dir: str | None = None
+    environment: Environment | None = None
 
 
 class WorkflowCompleted(Event, tag="workflow_complete", kw_only=True):
@@ -211,6 +303,7 @@ class NodeSucceeded(Event, tag="node_success", kw_only=True):
     output_hash: str | None = None
     output_summary: msgspec.Raw = msgspec.Raw(b"null")
     coerced: list[str] | None = None
+    resource: ResourceUsage | None = None
 
 
 class NodeFailed(Event, tag="node_failure", kw_only=True):
@@ -221,6 +314,7 @@ class NodeFailed(Event, tag="node_failure", kw_only=True):
     error_type: str | None = None
     traceback: str | None = None
     coerced: list[str] | None = None
+    resource: ResourceUsage | None = None
 
 
 class NodeSkipped(Event, tag="node_skipped", kw_only=True):
