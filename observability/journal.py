@@ -72,6 +72,7 @@ class Journal:
 
     Attributes:
         dropped: Events of this process that were not written (under `warn`).
+        unsaid: Those of them that no `gap` in the trace speaks of yet.
         written: (file, byte offset of its `writer_opened`) of each writer of this process.
 
     Raises:
@@ -130,7 +131,7 @@ class Journal:
         self._next_sync = 0
         self._retry_at = 0
         self._backoff = SYNC_INTERVAL_NS
-        self._unsaid = 0
+        self.unsaid = 0
         self._finalizer: Any = None
         # A fork waits until the file is open: a child must not inherit the registry's lock.
         with self.lock:
@@ -286,6 +287,8 @@ class Journal:
     def _emit(self, event_type: str, head: bytes, details: bytes) -> bytes | None:
         writer = self._writer
         if writer is None:
+            if event_type in _TERMINAL:
+                self._retry_at = 0  # there is no later one to wait for
             writer = self._next_writer()
             if writer is None:
                 self._drop()
@@ -351,10 +354,10 @@ class Journal:
             return None
         try:
             writer = self._open()
-            if self._unsaid:
-                gap = {"dropped": self._unsaid, "reason": "the trace could not be written"}
+            if self.unsaid:
+                gap = {"dropped": self.unsaid, "reason": "the trace could not be written"}
                 writer.put("gap", b"", encode(gap))
-                self._unsaid = 0
+                self.unsaid = 0
         except JournalError as error:
             self._fail(error)
             return None
@@ -406,7 +409,7 @@ class Journal:
 
     def _drop(self) -> None:
         self.dropped += 1
-        self._unsaid += 1
+        self.unsaid += 1
 
     # --- Closing
 
@@ -447,7 +450,7 @@ class Journal:
             if self._queue:
                 self._drain()
             self._finish_opening()
-            if self._writer is None and self._unsaid:
+            if self._writer is None and self.unsaid:
                 self._retry_at = 0
                 self._next_writer()
             writer = self._writer
@@ -485,7 +488,7 @@ class Journal:
             self._opening.leave_to_parent()
         self._writer = self._opening = self._behind = self._begun = self._finalizer = None
         self._queue.clear()
-        self.dropped = self._unsaid = self._retry_at = 0
+        self.dropped = self.unsaid = self._retry_at = 0
         self._had_forks = set()
         self.written = []
 
@@ -529,14 +532,18 @@ def _in_child() -> None:
 
 
 def _at_exit() -> None:
-    failures = []
     for journal in list(_OPEN):
-        try:
-            journal.close()
-        except Exception as error:  # noqa: BLE001 - one that fails must not keep the others open
-            failures.append(error)
-    if failures:
-        raise failures[0]
+        close_at_exit(journal.close)
+
+
+def close_at_exit(close: Callable[[], None]) -> None:
+    """Call *close* where no caller is left to raise to: a failure is one line on stderr."""
+    try:
+        close()
+    except OSError as error:
+        # A stderr that is closed or gone is no reason for another error.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(f"auditfold: {error}\n")
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)

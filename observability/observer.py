@@ -21,7 +21,7 @@ from typing import Any, Final, NoReturn, ParamSpec, Self, TypeVar, overload
 import orjson
 
 from observability.derived import write_run
-from observability.journal import Clock, Durability, OnError
+from observability.journal import Clock, Durability, OnError, close_at_exit
 from observability.live import LiveRun
 from observability.nodes import Node, OpenNodes, describe, relative_to
 from observability.progress import TqdmFileWrapper
@@ -125,7 +125,8 @@ class ExecutionObserver:
             random=random,
         )
         self._append = self._live.journal.append_clean
-        atexit.register(self.close)
+        self._at_exit = functools.partial(close_at_exit, self.close)
+        atexit.register(self._at_exit)
         # The last thing before the stamp: an audit compares the time with the stamps of both ends.
         self._began_mono_ns = clock.monotonic_ns()
         self._append(
@@ -369,7 +370,7 @@ class ExecutionObserver:
             live.bar.close("")
         live.journal.close()
         self._closed = True
-        atexit.unregister(self.close)
+        atexit.unregister(self._at_exit)
         self.tqdm_wrapper.close()
         failures = [] if live.log.error is None else [(live.log.path, live.log.error)]
         if os.getpid() == self.pid and live.journal.written:
@@ -494,7 +495,7 @@ class ExecutionObserver:
             self._append(event_type, {**before, **counts, **seconds, **behind, **times})
             self._ended = True
         block = summary if event_type == "workflow_complete" else error_block
-        live.block(block(live.state))
+        live.block(block(live.state, unsaid=live.journal.unsaid))
         self.close()
 
     def _write_derived(self) -> list[tuple[Path, OSError]]:

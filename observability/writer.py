@@ -216,7 +216,8 @@ class Writer:
         except OSError as error:
             if is_foreign(error):
                 raise
-            advice = f"the {file.lines} lines before it are intact"
+            before = f"the {file.lines} lines before it are intact"
+            advice = before if file.lines else "no event was written there"
             raise JournalError(file.path, error, advice) from error
         if self._on_line is not None:
             self._on_line(event_type, line, details)

@@ -38,7 +38,11 @@ def header(state: RunState, output_dir: str | os.PathLike[str] | None = None) ->
 
 
 def summary(
-    state: RunState, *, trace_file: str | None = None, log_file: str | None = None
+    state: RunState,
+    *,
+    trace_file: str | None = None,
+    log_file: str | None = None,
+    unsaid: int = 0,
 ) -> list[str]:
     """Return what stands at the end of a run that was completed.
 
@@ -47,6 +51,7 @@ def summary(
         trace_file: What to call the copy of the trace; as it will be called, unless another run
             of the step began in the same second, if None.
         log_file: Likewise for the log.
+        unsaid: Events that were lost and of which no `gap` in the trace speaks.
     """
     seconds = duration_seconds(state)
     total = "" if state.total_nodes is None else f"/{state.total_nodes}"
@@ -62,7 +67,7 @@ def summary(
         *([f" Nodes skipped: {state.nodes_skipped}"] if state.nodes_skipped else []),
         f" Total time: {seconds:.2f}s ({seconds / 60:.2f}m)",
         *([f" Cost: ${paid}"] if isinstance(cost, str) or cost > 0 else []),
-        *_dropped(state),
+        *_lost(state.dropped + unsaid),
         f" Trace file: {trace_file or trace}",
         f" Log file: {log_file or log}",
         _RULE,
@@ -70,12 +75,13 @@ def summary(
     ]
 
 
-def error_block(state: RunState, *, trace_file: str | None = None) -> list[str]:
+def error_block(state: RunState, *, trace_file: str | None = None, unsaid: int = 0) -> list[str]:
     """Return what stands at the end of a run that ended by an error.
 
     Args:
         state: The run, its end applied.
         trace_file: As in `summary`.
+        unsaid: As in `summary`.
     """
     return [
         "",
@@ -83,7 +89,7 @@ def error_block(state: RunState, *, trace_file: str | None = None) -> list[str]:
         f" Workflow failed: {state.workflow_id}",
         f" Error: {state.error}",
         f" Time: {duration_seconds(state):.2f}s",
-        *_dropped(state),
+        *_lost(state.dropped + unsaid),
         f" Trace: {trace_file or _names(state)[1]}",
         _RULE,
         "",
@@ -103,5 +109,5 @@ def _names(state: RunState) -> tuple[str, str]:
     return shown_in(state, names.log), shown_in(state, names.trace)
 
 
-def _dropped(state: RunState) -> list[str]:
-    return [f" Events lost: {state.dropped}"] if state.dropped else []
+def _lost(events: int) -> list[str]:
+    return [f" Events lost: {events} (the trace could not be written)"] if events else []

@@ -11,6 +11,7 @@ from replay.show.text import (
     Line,
     Piece,
     cells,
+    count_text,
     fit_line,
     pad,
     second_text,
@@ -33,6 +34,7 @@ def run_view(state: RunState, standing: Standing) -> dict[str, Any]:
         "liveness": standing.liveness,
         "nodes_completed": state.nodes_completed,
         "nodes_failed": state.nodes_failed,
+        "events_dropped": state.dropped,
         "started_at": state.start,
         "duration_seconds": duration_seconds(state),
     }
@@ -42,12 +44,13 @@ def run_row(state: RunState, standing: Standing) -> tuple[str, ...]:
     """Return a run as the cells of a row."""
     total = state.nodes_seen if state.total_nodes is None else state.total_nodes
     failed = f", {state.nodes_failed} failed" if state.nodes_failed else ""
+    lost = f", {count_text(state.dropped, 'event')} lost" if state.dropped else ""
     assumed = "?" if standing.liveness == "assumed" else ""
     return (
         harmless(state.run_id),
         harmless(state.step_number),
         standing.status + assumed,
-        f"{state.nodes_completed}/{total}{failed}",
+        f"{state.nodes_completed}/{total}{failed}{lost}",
         second_text(state.start),
         seconds_text(duration_seconds(state)),
         harmless(state.workflow_id),

@@ -26,6 +26,7 @@ KEYS = [
     "liveness",
     "nodes_completed",
     "nodes_failed",
+    "events_dropped",
     "started_at",
     "duration_seconds",
 ]

@@ -3,9 +3,11 @@
 import errno
 import fcntl
 import os
+import re
 import resource
 import shutil
 import subprocess
+import sys
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ import pytest
 
 from observability import trace_file
 from observability.journal import Journal, JournalError
+from observability.log import AuditLog
 from tests.writing.clock import ManualClock
 from tests.writing.oracle import (
     BASE,
@@ -513,3 +516,125 @@ def test_folders_that_cannot_be_synced_and_drives_without_full_sync_are_no_error
     Journal(tmp_path, WORKFLOW).close()
 
     assert_complete(tmp_path)
+
+
+# --- The log
+
+
+def test_a_log_that_could_not_be_written_goes_on_with_whole_lines_and_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = AuditLog(tmp_path / "log")
+    log.write(["one"])
+    write = os.write
+    parts = iter([2])
+
+    def write_a_part(fd: int, data: bytes) -> int:
+        if (part := next(parts, None)) is not None:
+            return write(fd, data[:part])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write_a_part)
+        log.write(["two", "three"])
+        log.write(["four"])
+    log.write(["five"])
+    log.write(["six"])
+    log.close()
+
+    assert log.error is not None
+    assert log.error.errno == errno.ENOSPC
+    assert (tmp_path / "log").read_text().splitlines() == [
+        "one",
+        "tw",
+        "(3 lines lost here: the log could not be written)",
+        "five",
+        "six",
+    ]
+
+
+# --- Programs on a full disk
+
+PROGRAM = """
+import sys, warnings
+from observability import ExecutionObserver
+
+place, policy, then = sys.argv[1:]
+obs = ExecutionObserver("step_04_small", place, on_error=policy)
+refused = 0
+for n in range(3_000):
+    try:
+        with obs.node("n", n):
+            pass
+    except OSError:
+        refused += 1
+        if refused == 3:
+            break
+if then == "space":
+    import os
+    os.unlink(place + "/ballast")
+try:
+    obs.workflow_complete()
+except OSError as error:
+    print("RAISED", error.errno)
+print("DONE", obs.nodes_completed)
+"""
+
+
+def run_program(place: Path, policy: str, then: str) -> subprocess.CompletedProcess[str]:
+    (place / "ballast").write_bytes(bytes(300_000))
+    arguments = [sys.executable, "-W", "always", "-c", PROGRAM, str(place), policy, then]
+    return subprocess.run(arguments, capture_output=True, text=True, check=True)
+
+
+def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "observability", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_program_on_a_full_disk_under_warn_goes_on_and_its_summary_counts_what_was_lost(
+    small_disk: Path,
+) -> None:
+    """Not even the `gap` has room: stdout is the one place left to say it."""
+    done = run_program(small_disk, "warn", "nothing")
+
+    kept = len(events(small_disk, "node_start")) + len(events(small_disk, "node_success"))
+    lost = re.search(r"^ Events lost: (\d+) ", done.stdout, re.MULTILINE)
+    assert lost is not None
+    assert kept + int(lost[1]) == 2 * 3_000 + 1
+    assert f"DONE {len(events(small_disk, 'node_success'))}" in done.stdout
+    assert "events are being dropped: [Errno 28]" in done.stderr
+    assert "Traceback" not in done.stderr
+    listed = run_command("ls", "--json", str(small_disk))
+    assert '"status":"interrupted"' in listed.stdout
+    assert_each_once(small_disk, [])
+
+
+def test_a_gap_is_said_by_log_summary_ls_show_and_report_once_there_is_room(
+    small_disk: Path,
+) -> None:
+    done = run_program(small_disk, "warn", "space")
+
+    (gap,) = events(small_disk, "gap")
+    lost = gap["dropped"]
+    assert isinstance(lost, int)
+    said = f" Events lost: {lost} "
+    assert said in done.stdout
+    log = (small_disk / "audit" / "step_04" / "log_04.log").read_text()
+    assert said in log
+    assert f'GAP | {{"dropped":{lost},' in log
+    assert '"status":"succeeded"' in run_command("ls", "--json", str(small_disk)).stdout
+    assert f"{lost} events lost" in run_command("ls", str(small_disk)).stdout
+    assert f"{lost} events not recorded" in run_command("show", str(small_disk)).stdout
+    assert f'"events_dropped":{lost}' in run_command("ls", "--json", str(small_disk)).stdout
+    assert_complete(small_disk)
+
+
+def test_a_program_on_a_full_disk_under_raise_gets_the_error_and_no_traceback_at_its_end(
+    small_disk: Path,
+) -> None:
+    done = run_program(small_disk, "raise", "nothing")
+
+    assert f"RAISED {errno.ENOSPC}" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert set(verdicts(small_disk).values()) <= {"complete", "intact-prefix"}
