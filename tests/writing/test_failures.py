@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from observability import trace_file
-from observability.journal import Journal, JournalError
+from observability import ExecutionObserver, trace_file
+from observability.journal import Journal, JournalError, OnError
 from observability.log import AuditLog
 from tests.writing.clock import ManualClock
 from tests.writing.oracle import (
@@ -638,3 +638,43 @@ def test_a_program_on_a_full_disk_under_raise_gets_the_error_and_no_traceback_at
     assert f"RAISED {errno.ENOSPC}" in done.stdout
     assert "Traceback" not in done.stderr
     assert set(verdicts(small_disk).values()) <= {"complete", "intact-prefix"}
+
+
+def observe_under_limit(out: Path, policy: OnError, limit: int) -> int:
+    """Run a program whose files may not be longer than *limit* bytes; return its exit code."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = 1
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        warnings.simplefilter("ignore")
+        with ExecutionObserver("step_04_end", out, 2, on_error=policy) as obs:
+            for n in range(2):
+                with obs.node("n", n):
+                    pass
+        status = 0
+    except JournalError:
+        status = 3
+    except BaseException:  # noqa: BLE001 - told in the status
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+@pytest.mark.parametrize(("policy", "wanted"), [("raise", {0, 3}), ("warn", {0})])
+def test_wherever_there_is_no_more_room_what_is_there_is_right_and_the_end_is_no_surprise(
+    memory: Path, policy: OnError, wanted: set[int]
+) -> None:
+    """Opening, nodes, terminal event, closing line, registry line, derived files."""
+    assert observe_under_limit(memory / "whole", policy, 1 << 20) == 0
+    size = (memory / "whole" / BASE).stat().st_size
+    for limit in range(100, size + 100, 149):
+        out = memory / str(limit)
+        assert observe_under_limit(out, policy, limit) in wanted, limit
+        judged = judge(out)
+        assert "tampered" not in {found.verdict for found in judged.values()}, (limit, judged)
+        for path in traces(out):
+            assert (out / path).stat().st_size <= limit
