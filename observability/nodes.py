@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 
+from observability.context import Scope, enter, leave
 from observability.values import Gate, encode
 from replay.digest import directory_digest, file_digest, json_digest
 
@@ -36,22 +37,22 @@ def owner() -> object:
 class OpenNodes:
     """The open nodes of one process, by node id in the order they began.
 
-    Callers hold the journal's lock.
+    Each is a scope of `observability.context` from its start to its end.  Callers hold the
+    journal's lock.
     """
 
-    def __init__(self) -> None:
-        self._open: dict[str, list[tuple[int | None, object]]] = {}
+    def __init__(self, observer: "ExecutionObserver") -> None:
+        self._observer = observer
+        self._open: dict[str, list[tuple[int | None, object, Scope]]] = {}
         self._last: dict[str, int | None] = {}
 
     def begin(self, node_id: str, index: int | None) -> None:
         """Note that a node began, or began again while it was open."""
+        if node_id in self._open:
+            self.end(node_id, index)
         self._last[node_id] = index
-        mine = (index, owner())
-        others = self._open.get(node_id)
-        if others is None:
-            self._open[node_id] = [mine]
-        else:
-            self._open[node_id] = [*(node for node in others if node[0] != index), mine]
+        mine = (index, owner(), enter(self._observer, node_id, index))
+        self._open.setdefault(node_id, []).append(mine)
 
     def ending(self, node_id: str) -> tuple[bool, int | None]:
         """Return whether a node of that id is open, and the index of the one that ends.
@@ -65,7 +66,7 @@ class OpenNodes:
         if len(others) == 1:
             return True, others[0][0]
         me = owner()
-        mine = [index for index, whose in others if whose == me]
+        mine = [index for index, whose, _ in others if whose == me]
         return True, mine[-1] if mine else others[0][0]
 
     def knows(self, node_id: str) -> bool:
@@ -74,7 +75,12 @@ class OpenNodes:
 
     def end(self, node_id: str, index: int | None) -> None:
         """Note that a node ended; one that is not open is none."""
-        left = [node for node in self._open.pop(node_id, ()) if node[0] != index]
+        left = []
+        for node in self._open.pop(node_id, ()):
+            if node[0] == index:
+                leave(node[2])
+            else:
+                left.append(node)
         if left:
             self._open[node_id] = left
 

@@ -20,6 +20,7 @@ from typing import Any, Final, NoReturn, ParamSpec, Self, TypeVar, overload
 
 import orjson
 
+from observability import context
 from observability.derived import write_run
 from observability.journal import Clock, Durability, OnError, close_at_exit
 from observability.live import LiveRun
@@ -109,7 +110,8 @@ class ExecutionObserver:
         self.node_start_time: float | None = None
         self._out = Path(os.path.abspath(output_dir))
         self._ended = self._closed = False
-        self._nodes = OpenNodes()
+        self._nodes = OpenNodes(self)
+        self._scope: context.Scope | None = None
         self._lay_out()
         self.tqdm_wrapper = TqdmFileWrapper(None, self.audit_log_file)
         self._live = LiveRun(
@@ -140,6 +142,7 @@ class ExecutionObserver:
             f"Workflow execution started: {self.workflow_id}",
         )
         self._live.block(header(self._live.state, self._out))
+        context.begin(self)
 
     def _lay_out(self) -> None:
         """Name the files, and make the folders."""
@@ -304,6 +307,7 @@ class ExecutionObserver:
     hash_output = staticmethod(hash_output)
 
     def __enter__(self) -> Self:
+        self._scope = context.enter(self)
         return self
 
     def __exit__(
@@ -312,6 +316,8 @@ class ExecutionObserver:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._scope is not None:
+            context.leave(self._scope)
         try:
             if self._ended or os.getpid() != self.pid:
                 self.close()
@@ -370,6 +376,7 @@ class ExecutionObserver:
             live.bar.close("")
         live.journal.close()
         self._closed = True
+        context.end(self)
         atexit.unregister(self._at_exit)
         self.tqdm_wrapper.close()
         failures = [] if live.log.error is None else [(live.log.path, live.log.error)]
@@ -380,6 +387,11 @@ class ExecutionObserver:
             self._answer(JournalError(path, error, "the trace is whole. Run: auditfold replay"))
 
     # --- What programs read
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run takes events: neither ended nor closed."""
+        return not (self._ended or self._closed)
 
     @property
     def run_id(self) -> str:
@@ -429,12 +441,13 @@ class ExecutionObserver:
     # --- Inside
 
     def record(
-        self, event_type: str, payload: Mapping[str, Any], node_id: str, index: int | None
+        self, event_type: str, payload: Mapping[str, Any], node_id: str | None, index: int | None
     ) -> None:
-        """Append an event about a node after a strict check of its values."""
+        """Append an event about a node, or the run, after a strict check of its values."""
         self._check_open(event_type)
         clean = self.gate.strict(payload)
-        self._append(event_type, clean, self.gate.name("node_id", node_id), index)
+        name = None if node_id is None else self.gate.name("node_id", node_id)
+        self._append(event_type, clean, name, index)
 
     def end_node(
         self, event_type: str, node_id: str, index: int | None, payload: Mapping[str, Any]

@@ -7,7 +7,10 @@ function, a coroutine function and a generator function.
 import functools
 import inspect
 import itertools
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
+
+from observability.context import Scope, current_of, exchange
 
 if TYPE_CHECKING:
     from observability.observer import ExecutionObserver
@@ -35,7 +38,8 @@ def traced(observer: "ExecutionObserver", function: Any, name: str) -> Any:
         @functools.wraps(function)
         def generator(*args: Any, **kwargs: Any) -> Any:
             with observer.node(name, next(calls)):
-                return (yield from function(*args, **kwargs))
+                scope = current_of(observer)
+                return (yield from InScope(function(*args, **kwargs), scope))
 
         return generator
 
@@ -45,3 +49,34 @@ def traced(observer: "ExecutionObserver", function: Any, name: str) -> Any:
             return function(*args, **kwargs)
 
     return call
+
+
+class InScope(Generator[Any, Any, Any]):
+    """A generator whose scope is current while it runs, and not while it waits.
+
+    Context variables are those of whoever asks for the next value: without this, the code
+    between two values would be in the generator's node.
+    """
+
+    def __init__(self, generator: Any, scope: Scope) -> None:
+        self._generator = generator
+        self._inside = exchange(scope.outer)
+
+    def send(self, value: Any, /) -> Any:
+        """Run to the next value."""
+        return self._step(self._generator.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise an exception where it waits, and run to the next value."""
+        return self._step(self._generator.throw, *error)
+
+    def close(self) -> None:
+        """End it where it waits."""
+        self._step(self._generator.close)
+
+    def _step(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        outside = exchange(self._inside)
+        try:
+            return step(*arguments)
+        finally:
+            self._inside = exchange(outside)
