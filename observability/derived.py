@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from observability.files import holds, write_beside
+from observability.files import holds, native, write_beside
 from replay.fold.names import LOG_COPY, TRACE_COPY, metadata_path, report_path
 from replay.fold.recent import recent_sources
 from replay.fold.runs import fold
@@ -79,7 +79,7 @@ def write_derived(out: Path, derived: Derived) -> Path:
     Raises:
         OSError: It could not be written.
     """
-    path = out / derived.path
+    path = out / native(derived.path)
     os.makedirs(path.parent, exist_ok=True)
     write_beside(path, derived.chunks())
     return path
@@ -99,7 +99,7 @@ def write_all(out: Path, derived: Iterable[Derived]) -> Iterator[str]:
 def check_all(out: Path, derived: Iterable[Derived]) -> Iterator[tuple[str, State]]:
     """Yield how each derived file stands beside what it would be.  Writes nothing."""
     for one in derived:
-        path = out / one.path
+        path = out / native(one.path)
         if not os.path.lexists(path):
             yield one.path, "missing"
         else:
@@ -107,7 +107,7 @@ def check_all(out: Path, derived: Iterable[Derived]) -> Iterator[tuple[str, Stat
 
 
 def excess(
-    out: Path, steps: Collection[str], *, older: Container[str], expected: Container[str]
+    out: Path, steps: Collection[str], *, older: Container[str], expected: Collection[str]
 ) -> Iterator[str]:
     """Yield the files, relative to OUT, that are named like derived ones of *steps*.
 
@@ -125,10 +125,11 @@ def excess(
         for path in (metadata_path(step), report_path(step)):
             if path not in expected and os.path.lexists(out / path):
                 yield path
+    known = frozenset(map(native, expected))
     for folder, pattern in (("logs", LOG_COPY), ("traces", TRACE_COPY)):
         for name in sorted(os.listdir(out / folder)) if (out / folder).is_dir() else ():
             found = pattern.fullmatch(name)
-            if found is None or f"{folder}/{name}" in expected:
+            if found is None or f"{folder}/{name}" in known:
                 continue
             step = step_number(found["stem"]) if folder == "logs" else found["stem"]
             if step in steps and step not in older:

@@ -17,6 +17,11 @@ _BUFFER: Final = 1 << 16
 UNSUPPORTED: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOTTY, errno.ENOSYS})
 
 
+def native(path: str) -> str:
+    """Return *path* as the calls of `os` take it: its bytes are UTF-8 whatever the locale says."""
+    return os.fsdecode(path.encode("utf-8", "surrogateescape"))
+
+
 def write_beside(path: str | os.PathLike[str], chunks: Iterable[bytes]) -> None:
     """Make *path* a file that holds *chunks*, whatever stood there; mode 0644.
 
