@@ -4,7 +4,6 @@ tqdm is loaded when a bar is drawn or its state is due in the log, not before.
 """
 
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from observability.log import AuditLog
-from replay.show.line import harmless
+from observability.terminal_text import LineCleaner, plain_text
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -22,26 +21,6 @@ BAR_FORMAT: Final = "{desc} |{bar}| [{n_fmt}/{total_fmt}] {node}"
 WIDTH: Final = 100  # columns, at most
 _LOG_SHARE: Final = 0.1
 _LOG_SECONDS: Final = 30.0
-_LONGEST_LINE: Final = 65_536  # characters kept of a line that has no end
-
-# ECMA-48: CSI sequences, the strings of OSC, DCS, SOS, PM and APC with their contents, charset
-# switches and other two- and three-byte escapes; each also by its 8-bit introducer.
-_ESCAPE: Final = re.compile(
-    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"
-    "|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f]).*?(?:\x07|\x1b\\\\|\x9c|$)"
-    "|\x1b[ -/]*[0-~]?",
-    re.DOTALL,
-)
-
-
-def plain_text(line: str) -> str:
-    r"""Return what stays of a terminal *line*: no escapes, the last redraw after a return.
-
-    >>> plain_text("\x1b[31m10%\x1b[0m\r\x1b]0;title\x07100%")
-    '100%'
-    """
-    text = _ESCAPE.sub("", line).rstrip("\r")
-    return harmless(text.rpartition("\r")[2]).rstrip()
 
 
 class TqdmFileWrapper:
@@ -62,7 +41,7 @@ class TqdmFileWrapper:
         paths = (log_file_path, audit_log_file_path)
         self._paths = [Path(path) for path in paths if path is not None]
         self._logs: list[AuditLog] = []
-        self._line = ""
+        self._cleaner = LineCleaner()
 
     @property
     def encoding(self) -> str:
@@ -86,12 +65,7 @@ class TqdmFileWrapper:
     def write(self, text: str) -> int:
         """Write *text* to stderr as it is, and each line that it ends to the logs."""
         _to_stream(sys.stderr, text)
-        *ended, rest = (self._line + text).split("\n")
-        # A redraw replaces what stood before it, unless an escape is still to be ended.
-        if "\r" in rest and "\x1b" not in rest:
-            rest = rest[rest.rstrip("\r").rfind("\r") + 1 :]
-        self._line = rest[-_LONGEST_LINE:]
-        self._log(ended)
+        self._log(self._cleaner.feed(text))
         return len(text)
 
     def flush(self) -> None:
@@ -100,20 +74,18 @@ class TqdmFileWrapper:
 
     def close(self) -> None:
         """Write what stands in an unfinished line to the logs, and close them."""
-        line, self._line = self._line, ""
-        self._log([line])
+        self._log(self._cleaner.finish())
         for log in self._logs:
             log.close()
         self._logs = []
 
     def _log(self, lines: list[str]) -> None:
-        clean = [text for text in map(plain_text, lines) if text]
-        if not clean:
+        if not lines:
             return
         if not self._logs:
             self._logs = [AuditLog(path) for path in self._paths]
         for log in self._logs:
-            log.write(clean)
+            log.write(lines)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
