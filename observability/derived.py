@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from observability.files import holds, native, write_beside
+from observability.joining import writers_of
 from replay.fold.names import LOG_COPY, TRACE_COPY, metadata_path, report_path
 from replay.fold.recent import recent_sources
 from replay.fold.runs import fold
@@ -41,7 +42,9 @@ class Written(NamedTuple):
     failures: list[tuple[Path, OSError]]
 
 
-def write_run(out: Path, run_id: str, written: Sequence[tuple[Path, int]]) -> Written:
+def write_run(
+    out: Path, run_id: str, written: Sequence[tuple[Path, int]], *, joined: bool = False
+) -> Written:
     """Write the derived files of a run whose writer in this process has closed.
 
     Metadata and report are written if no other run of the step has the last word.  Writers that
@@ -51,6 +54,7 @@ def write_run(out: Path, run_id: str, written: Sequence[tuple[Path, int]]) -> Wr
         out: OUT, absolute.
         run_id: The run.
         written: (file, byte offset of the first line) of each writer of this process.
+        joined: Other processes may have written lines of this run before.
     """
     done: dict[str, Path] = {}
     failures: list[tuple[Path, OSError]] = []
@@ -58,7 +62,9 @@ def write_run(out: Path, run_id: str, written: Sequence[tuple[Path, int]]) -> Wr
         return Written(None, None, [])
     with one_at_a_time(written[0][0].parent):
         try:
-            sources = recent_sources(out, written)
+            first = next(iter(writers_of(out / "audit", run_id)), None) if joined else None
+            began = None if first is None else (first.timestamp, first.epoch_seconds)
+            sources = recent_sources(out, written, began=began)
             folded = fold(sources, spans=True)
             for derived in derive(sources, folded, Hosts(), only=run_id):
                 try:

@@ -34,6 +34,7 @@ class LiveRun:
         run_id: This run.
         total_nodes: How many nodes there will be, or None.
         use_tqdm: A bar, or a line a node on stdout.
+        quiet: Neither, and blocks go to the log alone.
         log_path: The log under `audit/`.
         clock: Where stamps come from.
         journal: What else `Journal` takes.
@@ -47,6 +48,7 @@ class LiveRun:
         run_id: str,
         total_nodes: int | None,
         use_tqdm: bool,
+        quiet: bool,
         log_path: Path,
         clock: Clock,
         durability: Durability,
@@ -54,7 +56,8 @@ class LiveRun:
         random: Any,
     ) -> None:
         self.log = AuditLog(log_path)
-        self.console = not use_tqdm
+        self.console = not use_tqdm and not quiet
+        self._quiet = quiet
         self._terminal = is_terminal(sys.stdout)
         self.summaries: dict[str, bytes] = {}
         self.run_id = run_id
@@ -64,7 +67,7 @@ class LiveRun:
         self._state: RunState | None = None
         self._next = 0  # seq of the first line that state and log do not have
         self.bar: Bar | None = None
-        if use_tqdm:
+        if use_tqdm and not quiet:
             stream = TqdmFileWrapper(None, None) if is_terminal(sys.stderr) else None
             self.bar = Bar(
                 total_nodes,
@@ -101,7 +104,8 @@ class LiveRun:
     def block(self, lines: Iterable[str]) -> None:
         """Print the lines of a header or summary, and write them to the log."""
         texts = [harmless(line) for line in lines]
-        print_safely("".join(f"{text}\n" for text in texts))
+        if not self._quiet:
+            print_safely("".join(f"{text}\n" for text in texts))
         self.log.write(texts)
 
     # --- One line

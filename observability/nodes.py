@@ -130,8 +130,27 @@ class Node:
             OSError: It is not there, or cannot be read.
             ValueError: It is neither a regular file nor a directory.
         """
+        fields = self._described(path)
+        self._observer.record(
+            "artifact_written", {"role": "output", **fields}, self.node_id, self.index
+        )
+        return str(fields["digest"])
+
+    def input(self, path: "str | os.PathLike[str]") -> str:
+        """Record a file or directory that this node is about to read, with its digest.
+
+        Args and errors are those of `output`; an audit does not look at it again.
+        """
+        fields = self._described(path)
+        self._observer.record(
+            "artifact_read", {"role": "input", **fields}, self.node_id, self.index
+        )
+        return str(fields["digest"])
+
+    def _described(self, path: "str | os.PathLike[str]") -> dict[str, Any]:
+        """Return what an event says of what is at *path*."""
         whole = os.path.abspath(path)
-        fields: dict[str, Any] = {"role": "output", "path": self._observer.relative(whole)}
+        fields: dict[str, Any] = {"path": self._observer.relative(whole)}
         if os.path.isdir(whole) and not os.path.islink(whole):
             found = directory_digest(whole)
             fields.update(size=found.size, digest=found.digest, kind="directory")
@@ -140,8 +159,7 @@ class Node:
         else:
             size, digest = file_digest(whole)
             fields.update(size=size, digest=digest, kind="file")
-        self._observer.record("artifact_written", fields, self.node_id, self.index)
-        return str(fields["digest"])
+        return fields
 
     def result(self, value: Any) -> str:
         """Record a JSON value that this node returned, with its digest.

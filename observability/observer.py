@@ -22,6 +22,7 @@ import orjson
 
 from observability import context
 from observability.derived import write_run
+from observability.joining import check_run_id, check_step
 from observability.journal import Clock, Durability, OnError, close_at_exit
 from observability.live import LiveRun
 from observability.nodes import Node, OpenNodes, describe, relative_to
@@ -68,6 +69,11 @@ class ExecutionObserver:
             for no redaction at all.
         clock: Where stamps and durations come from; the module `time` is one.
         random: Returns that many random bytes, for the ids of run and writer.
+        run_id: The run that this process joins: the processes of a step that give the same one
+            are one run, also at the same time.  A new one by default.
+        only_node: The one node that this process runs, where the run has several processes: a
+            later one of the same node takes its place.
+        quiet: Header and summary go to the log alone; there is no bar.
 
     Raises:
         ValueError: An argument is out of range.
@@ -90,6 +96,9 @@ class ExecutionObserver:
         redact: Redact = None,
         clock: Clock = time,
         random: Callable[[int], bytes] = os.urandom,
+        run_id: str | None = None,
+        only_node: str | None = None,
+        quiet: bool = False,
     ) -> None:
         check_workflow_id(workflow_id)
         self.gate = Gate(None if redact is False else Redactor(redact))
@@ -112,14 +121,19 @@ class ExecutionObserver:
         self._ended = self._closed = False
         self._nodes = OpenNodes(self)
         self._scope: context.Scope | None = None
+        self._only_node = None if only_node is None else self.gate.name("only_node", only_node)
+        self._joins = run_id is not None
+        if run_id is not None:
+            check_step(self._out / "audit", check_run_id(run_id), step_number(workflow_id))
         self._lay_out()
         self.tqdm_wrapper = TqdmFileWrapper(None, self.audit_log_file)
         self._live = LiveRun(
             self._out,
             self.workflow_id,
-            run_id=new_run_id(began_ns, random),
+            run_id=run_id or new_run_id(began_ns, random),
             total_nodes=self.total_nodes,
             use_tqdm=use_tqdm,
+            quiet=quiet,
             log_path=self.audit_log_file,
             clock=clock,
             durability=durability,
@@ -137,7 +151,7 @@ class ExecutionObserver:
                 "total_nodes": self.total_nodes,
                 "output_dir": self.gate.text("output_dir", str(self._out)),
             },
-            None,
+            self._only_node,
             None,
             f"Workflow execution started: {self.workflow_id}",
         )
@@ -505,7 +519,9 @@ class ExecutionObserver:
             }
             times = {"node_times": _that_fit(node_times(state))} if with_times else {}
             seconds = {"total_time_seconds": self._seconds()}
-            self._append(event_type, {**before, **counts, **seconds, **behind, **times})
+            self._append(
+                event_type, {**before, **counts, **seconds, **behind, **times}, self._only_node
+            )
             self._ended = True
         block = summary if event_type == "workflow_complete" else error_block
         live.block(block(live.state, unsaid=live.journal.unsaid))
@@ -513,7 +529,7 @@ class ExecutionObserver:
 
     def _write_derived(self) -> list[tuple[Path, OSError]]:
         """Write metadata, report and copies; set where the copies are."""
-        done = write_run(self._out, self.run_id, self._live.journal.written)
+        done = write_run(self._out, self.run_id, self._live.journal.written, joined=self._joins)
         self.log_file = done.log or self.log_file
         self.trace_file = done.trace or self.trace_file
         return done.failures

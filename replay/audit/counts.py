@@ -36,6 +36,8 @@ class Tally(msgspec.Struct):
         run_id: The run.
         nodes: The last event about each node, by its id and index as JSON.
         began_us: `mono_us` of `workflow_start`.
+        own: That was read among the lines of this writer: the process has no lines before it,
+            whatever else its run has.
         began_epoch: `epoch_seconds` of it.
         ended: A terminal event was read.
         doubtful: A line was damaged, so nothing can be said of the counts.
@@ -48,6 +50,7 @@ class Tally(msgspec.Struct):
     nodes: dict[bytes, bytes] = msgspec.field(default_factory=dict)
     began_us: int | None = None
     began_epoch: float | None = None
+    own: bool = False
     ended: bool = False
     doubtful: bool = False
     behind: str | None = None
@@ -68,6 +71,17 @@ class Tally(msgspec.Struct):
             key = self._node_of(key)
         self.nodes[key] = event_type
 
+    def begin(self, mono_us: int, epoch_seconds: float) -> None:
+        """Take notice of a `workflow_start`.
+
+        What this writer follows in its run, if anything, is another process, which was killed.
+        """
+        if self.own:
+            return
+        self.own, self.behind, self.nodes = True, None, {}
+        self._by_id, self._n_known = {}, 0
+        self.began_us, self.began_epoch = mono_us, epoch_seconds
+
     def _node_of(self, key: bytes) -> bytes:
         """Return the node that an end without an index is about.
 
@@ -83,10 +97,16 @@ class Tally(msgspec.Struct):
         return next((node for node in same if self.nodes[node] == START), same[-1])
 
     def follow(self, before: "Tally") -> None:
-        """Begin where *before* ended."""
+        """Begin where *before* ended, unless that is the end of another process."""
+        if self.own:
+            self.behind = None
+            self.partial = before.partial
+            return
         self.nodes = {**before.nodes, **self.nodes}
         self._by_id, self._n_known = {}, 0
         self.behind = before.behind
+        if self.partial:  # the lines before are those of the same writer
+            self.own = before.own
         self.doubtful = self.doubtful or before.doubtful
         self.partial = before.partial
         if before.began_us is not None:

@@ -36,8 +36,7 @@ def _on_node(facts: Facts, tally: Tally, fields: Mapping[str, Any], spot: Spot) 
 
 def _on_start(facts: Facts, tally: Tally, fields: Mapping[str, Any], spot: Spot) -> None:
     del facts, spot
-    if tally.began_us is None:
-        tally.began_us, tally.began_epoch = fields["mono_us"], fields["epoch_seconds"]
+    tally.begin(fields["mono_us"], fields["epoch_seconds"])
 
 
 def _on_end(facts: Facts, tally: Tally, fields: Mapping[str, Any], spot: Spot) -> None:

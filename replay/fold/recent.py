@@ -34,20 +34,25 @@ class _Stamp(msgspec.Struct):
 _decode_stamp = msgspec.json.Decoder(_Stamp).decode
 
 
-def recent_sources(out: Path, written: Sequence[tuple[Path, int]]) -> list[Source]:
+def recent_sources(
+    out: Path, written: Sequence[tuple[Path, int]], *, began: tuple[str, float] | None = None
+) -> list[Source]:
     """Return the traces to read.
 
     Args:
         out: OUT.
         written: (file, byte offset of the first line) of each writer of this run's process, in
             the order in which they opened.
+        began: When another process began the run, if one did: timestamp and seconds since 1970.
 
     Raises:
         OSError, TraceError, NoTraceError: A file cannot be read.
         msgspec.DecodeError: What stands at the first offset is no line.
     """
     path, offset = written[0]
-    began = _stamp_at(path, offset)
+    first = _stamp_at(path, offset)
+    if began is not None and began[0] < first.timestamp:
+        first = _Stamp(*began)
     own: dict[str, int] = {}
     for path, offset in written:
         own.setdefault(os.path.abspath(path), offset)
@@ -56,8 +61,8 @@ def recent_sources(out: Path, written: Sequence[tuple[Path, int]]) -> list[Sourc
         name = trace.path.relative_to(out).as_posix()
         begin = own.get(os.path.abspath(trace.path))
         if begin is not None:
-            found.append(_own_part(trace.path, name, begin, began.timestamp[:_SECOND]))
-        elif trace.path.lstat().st_mtime >= began.epoch_seconds - _LAG_S:
+            found.append(_own_part(trace.path, name, begin, first.timestamp[:_SECOND]))
+        elif trace.path.lstat().st_mtime >= first.epoch_seconds - _LAG_S:
             found.append(Source(name, opener(trace.path)))
     return found
 
@@ -73,19 +78,21 @@ def _stamp_at(path: Path, offset: int) -> _Stamp:
 
 
 def _own_part(path: Path, name: str, begin: int, second: str) -> Source:
-    """Return the file from *begin*, or all of it.
+    """Return the file from the last line before *begin* on that is older than *second*, or all.
 
-    Another run that began in the same second may have the name that this one's copies would
-    have: then what stands before *begin* counts.
+    The first process of a run may have written before this one; and another run that began in
+    the same second may have the name that this one's copies would have.
     """
+    behind = begin
     with closing(GrowingFile(path, name)) as file:
-        line = file.line_before(begin) if begin else None
-    if line is None:
-        return Source(name, opener(path))
-    try:
-        before = _decode_stamp(line).timestamp
-    except msgspec.DecodeError:
-        return Source(name, opener(path))
-    if before[:_SECOND] >= second:
-        return Source(name, opener(path))
-    return Source(name, opener(path), begin, before)
+        for offset, line in file.backwards(begin):
+            if line is None:
+                break
+            try:
+                before = _decode_stamp(line).timestamp
+            except msgspec.DecodeError:
+                break
+            if before[:_SECOND] < second:
+                return Source(name, opener(path), behind, before)
+            behind = offset
+    return Source(name, opener(path))

@@ -250,13 +250,49 @@ class ArtifactWritten(Event, tag="artifact_written", kw_only=True):
     entries: list[tuple[str, Int, str]] | None = None
 
 
+class ArtifactRead(Event, tag="artifact_read", kw_only=True):
+    """A file or directory that a node was to read, as it was before; `role` is `input`.
+
+    `entries` lists a directory as `[path, size, digest]` up to 64 KiB of JSON.
+    """
+
+    role: str
+    path: str
+    size: Int | None = None
+    digest: str | None = None
+    kind: str = "file"
+    entries: list[tuple[str, Int, str]] | None = None
+
+
+class Captured(Event, tag="captured", kw_only=True):
+    """What a program printed, cleaned of escapes and redacted.
+
+    `stream` is `stdout`, `stderr`, or `terminal` for both at once.  `text` has at most 64 KiB of
+    it, its beginning and its end if it is `truncated`; all of it stands in the file `path`, which
+    is no output: `digest` says what was written there.  `text` and `path` are null for binary
+    output, of which `size` and `digest` are those of its bytes.
+    """
+
+    stream: str
+    text: str | None = None
+    size: Int | None = None
+    truncated: bool = False
+    path: str | None = None
+    digest: str | None = None
+    binary: bool = False
+
+
 # --- The run and its nodes
 
 Seconds = float | str  # a text where the caller's number has no JSON form: "NaN", "Infinity"
 
 
 class WorkflowStarted(Event, tag="workflow_start", kw_only=True):
-    """A run begins; `output_dir` is OUT as an absolute path, there and then."""
+    """A run begins, or another process joins it.
+
+    `output_dir` is OUT as an absolute path, there and then.  With a `node_id` it is the start of
+    a process that runs this node alone.
+    """
 
     total_nodes: Int | None = None
     output_dir: str | None = None
@@ -293,17 +329,29 @@ class WorkflowFailed(Event, tag="workflow_error", kw_only=True):
 
 
 class NodeStarted(Event, tag="node_start", kw_only=True):
-    """A node's first attempt begins, or its next one when it has ended before."""
+    """A node's first attempt begins, or its next one when it has ended before.
+
+    `command` is what is run, secrets redacted; `variables` are those of its environment that were
+    to be recorded, null where one is not set.
+    """
+
+    command: list[str] | None = None
+    variables: dict[str, str | None] | None = None
 
 
 class NodeSucceeded(Event, tag="node_success", kw_only=True):
-    """The current attempt of a node ends well."""
+    """The current attempt of a node ends well.
+
+    Of a command, `exit_status` is what it returned, or `signal` the name of what killed it.
+    """
 
     duration_seconds: Seconds
     output_hash: str | None = None
     output_summary: msgspec.Raw = msgspec.Raw(b"null")
     coerced: list[str] | None = None
     resource: ResourceUsage | None = None
+    exit_status: Int | None = None
+    signal: str | None = None
 
 
 class NodeFailed(Event, tag="node_failure", kw_only=True):
@@ -315,6 +363,8 @@ class NodeFailed(Event, tag="node_failure", kw_only=True):
     traceback: str | None = None
     coerced: list[str] | None = None
     resource: ResourceUsage | None = None
+    exit_status: Int | None = None
+    signal: str | None = None
 
 
 class NodeSkipped(Event, tag="node_skipped", kw_only=True):
@@ -360,6 +410,8 @@ AnyEvent = (
     | WriterSettled
     | Gap
     | ArtifactWritten
+    | ArtifactRead
+    | Captured
     | WorkflowStarted
     | WorkflowCompleted
     | WorkflowFailed

@@ -48,12 +48,18 @@ def scanned(data: bytes, **options: Any) -> Facts:
     return facts
 
 
-def open_behind(writer: Writer) -> Writer:
-    """Let *writer* open its file and name what stands there; start its run."""
+def open_behind(writer: Writer, *, goes_on: Writer | None = None) -> Writer:
+    """Let *writer* open its file and name what stands there; start its run.
+
+    One that belongs to the process of another writer goes on in what that one has started.
+    """
     follows = writer.file.extent(writer._last_writer()) if writer.file.lines else None
     payload: dict[str, Any] = {"follows": follows} if follows else {}
     writer.open(**payload)
-    writer.start()
+    if goes_on is None:
+        writer.start()
+    else:
+        writer._mono_of[""] = goes_on._mono_of[""]
     return writer
 
 

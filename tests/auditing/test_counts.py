@@ -115,11 +115,27 @@ def test_a_writer_goes_on_with_the_counts_of_the_one_it_follows_in_its_run() -> 
     alice = open_behind(Writer(out, ALICE))
     alice.node("a", 0)
     alice.succeed("a", 0)
-    bob = open_behind(Writer(out, BOB, run_of=ALICE))
+    bob = open_behind(Writer(out, BOB, run_of=ALICE), goes_on=alice)
     bob.node("b", 1)
     bob.succeed("b", 1)
 
     right, wrong = scanned_with(bob, completed=2), scanned_with(bob, completed=1)
+
+    assert told(right) == []
+    assert told(wrong) == [("count_differs", 8)]
+
+
+def test_a_process_that_joins_a_run_counts_its_own_nodes() -> None:
+    """It continues the file of one that was killed, and so names it, as a new process does."""
+    out = Out()
+    alice = open_behind(Writer(out, ALICE))
+    alice.node("a", 0)
+    alice.succeed("a", 0)
+    bob = open_behind(Writer(out, BOB, run_of=ALICE))
+    bob.node("b", 1)
+    bob.succeed("b", 1)
+
+    right, wrong = scanned_with(bob, completed=1), scanned_with(bob, completed=2)
 
     assert told(right) == []
     assert told(wrong) == [("count_differs", 9)]

@@ -21,6 +21,10 @@ from replay.trace.folder import locate
 from replay.trace.host import Hosts
 
 
+def sources_of_folder(out: Path) -> list[Source]:
+    return sources_of(locate(str(out)))
+
+
 def states(out: Path) -> dict[str, str]:
     """Return how each derived file stands beside what the trace says."""
     place = locate(str(out))
