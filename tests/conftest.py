@@ -1,8 +1,19 @@
 """What holds for every test."""
 
+import signal
+import threading
+
 from hypothesis import settings
 
 # A time limit for one example fails when the disk or the other core is busy.  The
 # parent is hypothesis's own choice: under CI the same examples every time.
 settings.register_profile("auditfold", parent=settings(), deadline=None)
 settings.load_profile("auditfold")
+
+# A shell starts a job in the background with SIGINT ignored, and so would be every process
+# that a test starts and interrupts.
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    and threading.current_thread() is threading.main_thread()
+):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
