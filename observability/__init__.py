@@ -12,25 +12,31 @@ from replay.version import __version__
 
 if TYPE_CHECKING:
     from observability.journal import Journal, JournalError
+    from observability.logging_handler import AuditHandler
     from observability.nodes import Node
     from observability.observer import ExecutionObserver
     from observability.progress import TqdmFileWrapper
+    from observability.structlog_records import structlog_processor
 
 _HOMES = {
+    "AuditHandler": "observability.logging_handler",
     "ExecutionObserver": "observability.observer",
     "Journal": "observability.journal",
     "JournalError": "observability.journal",
     "Node": "observability.nodes",
     "TqdmFileWrapper": "observability.progress",
+    "structlog_processor": "observability.structlog_records",
 }
 
 __all__ = [
+    "AuditHandler",
     "ExecutionObserver",
     "Journal",
     "JournalError",
     "Node",
     "TqdmFileWrapper",
     "__version__",
+    "structlog_processor",
 ]
 
 

@@ -21,6 +21,7 @@ from typing import Any, Final, NoReturn, ParamSpec, Self, TypeVar, overload
 import orjson
 
 from observability import context
+from observability.captured_warnings import CapturedWarnings
 from observability.derived import write_run
 from observability.joining import check_run_id, check_step
 from observability.journal import Clock, Durability, OnError, close_at_exit
@@ -377,6 +378,13 @@ class ExecutionObserver:
             return functools.partial(self.traced, name=name)
         return traced(self, function, name or function.__name__)
 
+    def capture_warnings(self) -> CapturedWarnings:
+        """Return a context manager that records Python's warnings as messages of their node.
+
+        They are shown as before.  Recorded are those raised where this observer is current.
+        """
+        return CapturedWarnings(self)
+
     def close(self) -> None:
         """Close the writer without ending the run, which is then interrupted; once is enough.
 
@@ -462,6 +470,13 @@ class ExecutionObserver:
         clean = self.gate.strict(payload)
         name = None if node_id is None else self.gate.name("node_id", node_id)
         self._append(event_type, clean, name, index)
+
+    def record_clean(
+        self, event_type: str, payload: Mapping[str, Any], node_id: str | None, index: int | None
+    ) -> None:
+        """Append an event whose values and node id have passed the gate."""
+        self._check_open(event_type)
+        self._append(event_type, payload, node_id, index)
 
     def end_node(
         self, event_type: str, node_id: str, index: int | None, payload: Mapping[str, Any]

@@ -202,7 +202,7 @@ def on_artifact_written(state: ReportState, event: ArtifactWritten) -> None:
 def on_message(state: ReportState, event: Message) -> None:
     """A message about a node that is known stands there, any other at the run."""
     runs.on_message(state, event)
-    said = {"timestamp": event.timestamp, "level": event.level, "text": event.text}
+    said = _said(event)
     node = _known(state, event)
     if node is not None:
         _extras(node).messages.append(said)
@@ -223,6 +223,18 @@ ReportState.HANDLERS = {
     ArtifactWritten: on_artifact_written,
     Message: on_message,
 }
+
+
+def _said(event: Message) -> dict[str, Any]:
+    """Return a message as a report has it: what was not said is not there."""
+    said = {"timestamp": event.timestamp, "level": event.level, "text": event.text}
+    for name in _SAID:
+        value = getattr(event, name)
+        if value is not None:
+            said[name] = value
+    if event.extra != b"null":
+        said["extra"] = parsed(bytes(event.extra))
+    return said
 
 
 def _end(node: NodeReport, event: Event, status: str) -> Attempt:
@@ -261,6 +273,17 @@ def _known(state: ReportState, event: Event) -> Any:
 
 # --- As JSON
 
+_SAID: Final = (
+    "logger",
+    "level_name",
+    "occurred_at",
+    "error",
+    "error_type",
+    "traceback",
+    "category",
+    "place",
+    "omitted",
+)
 _NODES: Final = b'"nodes": []'
 
 

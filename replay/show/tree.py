@@ -30,9 +30,11 @@ _MOST_FAILED: Final = 20
 _MOST_OTHERS: Final = 20
 _MOST_OUTPUTS: Final = 10
 _MOST_MESSAGES: Final = 10
+_MOST_OF_A_NODE: Final = 3  # warnings and errors; `--failed` and `--json` have all
 _MOST_TRACEBACK: Final = 40  # lines
 _WIDEST_NAME: Final = 48
 _ORDER: Final = ("failed", "interrupted", "running", "skipped", "succeeded")
+_STYLE_OF_LEVEL: Final = {"error": "red", "warning": "yellow"}  # the worst first
 _OUTPUT_WORDS: Final = {"file": "", "directory": " (directory)"}
 
 
@@ -72,7 +74,8 @@ def _report(state: ReportState, standing: Standing, left_out: list[str]) -> Iter
             limit = _MOST_FAILED if status == "failed" else _MOST_OTHERS
             yield []
             yield [Piece(f"{status} ({len(nodes)})", STYLE_OF.get(status, ""))]
-            yield from _nodes([node_view(state, *node, standing) for node in nodes[:limit]])
+            views = [node_view(state, *node, standing) for node in nodes[:limit]]
+            yield from _nodes(views, left_out)
             yield from _left_out(len(nodes) - limit, f"{status} node", left_out)
     yield from _messages(state, left_out)
     yield from _outputs(state, left_out)
@@ -158,10 +161,10 @@ def _error_text(error: str, error_type: str | None) -> str:
 # --- Nodes
 
 
-def _nodes(views: Sequence[dict[str, Any]]) -> Iterator[Line]:
+def _nodes(views: Sequence[dict[str, Any]], left_out: list[str]) -> Iterator[Line]:
     widest = min(max(cells(_name(view)) for view in views), _WIDEST_NAME)
     for view in views:
-        yield from _node(view, widest)
+        yield from _node(view, widest, left_out)
 
 
 def _name(view: dict[str, Any]) -> str:
@@ -169,7 +172,7 @@ def _name(view: dict[str, Any]) -> str:
     return harmless(f"{view['node_id']}{index}")
 
 
-def _node(view: dict[str, Any], width: int) -> Iterator[Line]:
+def _node(view: dict[str, Any], width: int, left_out: list[str]) -> Iterator[Line]:
     attempts, retries = len(view["attempts"]), len(view["retries"])
     facts = [
         *([f"attempt {attempts}"] if attempts > 1 else []),
@@ -186,6 +189,23 @@ def _node(view: dict[str, Any], width: int) -> Iterator[Line]:
     if view["error"] is not None:
         error_type = view["attempts"][-1]["error_type"]
         yield [Piece("    " + _error_text(view["error"], error_type), "red")]
+    serious = [
+        said for level in _STYLE_OF_LEVEL for said in view["messages"] if said["level"] == level
+    ]
+    for said in serious[:_MOST_OF_A_NODE]:
+        yield _message(said, "    ")
+    yield from _left_out(len(serious) - _MOST_OF_A_NODE, "message", left_out, indent="    ")
+
+
+def _message(said: dict[str, Any], indent: str) -> Line:
+    """Return a message with who said it: a logger, or what raised a warning and where."""
+    level, text = harmless(said["level"]), harmless(said["text"])
+    by = [said[name] for name in ("logger", "category", "place") if said.get(name)]
+    return [
+        Piece(f"{indent}{level}: ", _STYLE_OF_LEVEL.get(level, "")),
+        Piece(text),
+        Piece(f"  ({harmless(', '.join(by))})" if by else "", "dim"),
+    ]
 
 
 def _output_facts(outputs: Sequence[dict[str, Any]]) -> list[str]:
@@ -209,8 +229,10 @@ def _node_in_full(view: dict[str, Any]) -> Iterator[Line]:
             yield [Piece(f"    {said}", "red")]
         for line in _last_lines(attempt["traceback"]):
             yield [Piece(f"    {line}", "dim")]
-    for message in view["messages"]:
-        yield [Piece(f"  {harmless(message['level'])}: {harmless(message['text'])}")]
+    for said in view["messages"]:
+        yield _message(said, "  ")
+        for line in _last_lines(said.get("traceback")):
+            yield [Piece(f"    {line}", "dim")]
 
 
 def _last_lines(traceback: str | None) -> list[str]:
@@ -231,9 +253,8 @@ def _messages(state: ReportState, left_out: list[str]) -> Iterator[Line]:
         return
     yield []
     yield [Piece(f"messages ({len(state.messages)})")]
-    for message in state.messages[:_MOST_MESSAGES]:
-        style = {"warning": "yellow", "error": "red"}.get(message["level"], "")
-        yield [Piece(f"  {harmless(message['level'])}: ", style), Piece(harmless(message["text"]))]
+    for said in state.messages[:_MOST_MESSAGES]:
+        yield _message(said, "  ")
     yield from _left_out(len(state.messages) - _MOST_MESSAGES, "message", left_out)
 
 
@@ -251,7 +272,7 @@ def _outputs(state: ReportState, left_out: list[str]) -> Iterator[Line]:
     yield from _left_out(len(state.outputs) - _MOST_OUTPUTS, "output", left_out)
 
 
-def _left_out(count: int, what: str, left_out: list[str]) -> Iterator[Line]:
+def _left_out(count: int, what: str, left_out: list[str], *, indent: str = "  ") -> Iterator[Line]:
     if count > 0:
         left_out.append(what)
-        yield [Piece(f"  and {count_text(count, 'more ' + what)}", "dim")]
+        yield [Piece(f"{indent}and {count_text(count, 'more ' + what)}", "dim")]

@@ -391,10 +391,27 @@ class NodeResult(Event, tag="node_result", kw_only=True):
 
 
 class Message(Event, tag="message", kw_only=True):
-    """Something said about a node or the run; `level` is `note`, `warning` or `error`."""
+    """Something said about a node or the run; `level` is `note`, `warning` or `error`.
+
+    By the program's logging: `logger`, `level_name`, `occurred_at` (UTC, as the envelope's
+    `timestamp`) and, in `extra`, what was said beside the text; `omitted` names what of it has
+    no JSON form.  By an exception: `error`, `error_type` and `traceback`.  By Python's
+    warnings: `category` and `place` (`file:line`).
+    """
 
     level: str
     text: str
+    logger: str | None = None
+    level_name: str | None = None
+    occurred_at: str | None = None
+    error: str | None = None
+    error_type: str | None = None
+    traceback: str | None = None
+    category: str | None = None
+    place: str | None = None
+    extra: msgspec.Raw = msgspec.Raw(b"null")
+    coerced: list[str] | None = None
+    omitted: list[str] | None = None
 
 
 class UnknownEvent(Event, tag="unknown", kw_only=True):

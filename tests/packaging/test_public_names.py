@@ -8,12 +8,14 @@ import pytest
 
 PUBLIC = {
     "observability": {
+        "AuditHandler",
         "ExecutionObserver",
         "Journal",
         "JournalError",
         "Node",
         "TqdmFileWrapper",
         "__version__",
+        "structlog_processor",
     },
     "replay": {"Finding", "TraceError", "Verdict", "__version__"},
     "replay.fold": {
