@@ -15,9 +15,9 @@ from replay.fold.run import RunState, apply, beginning, node_times, nodes_of
 from replay.fold.runs import At, Fold, fold
 from replay.trace.events import Event, Process
 from replay.trace.host import Hosts
-from replay.trace.merge import merged
 from replay.trace.reader import EventReader
 from tests.reading.histories import Act, histories, older_file, sources, written
+from tests.reading.order import merged
 from tests.reading.traces import START_US, TraceBuilder
 
 NOW = START_US / 1e6

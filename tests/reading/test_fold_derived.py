@@ -20,9 +20,9 @@ from replay.show.derived import Derived, derive
 from replay.show.line import render
 from replay.trace import reader as reading
 from replay.trace.host import Hosts
-from replay.trace.merge import merged
 from replay.trace.reader import EventReader
 from tests.reading.histories import Act, histories, older_file, sources, written
+from tests.reading.order import merged
 from tests.reading.traces import START_US, TraceBuilder, older_lines
 
 HOSTS = Hosts(now=START_US / 1e6 + 7200)  # nobody runs any more

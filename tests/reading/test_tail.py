@@ -20,10 +20,10 @@ from replay.trace import growing
 from replay.trace.folder import NoTraceError
 from replay.trace.growing import GrowingFile
 from replay.trace.line import MAX_LINE, SUFFIX_LENGTH, seal
-from replay.trace.merge import merged
 from replay.trace.reader import Damage, EventReader, TraceError
 from replay.trace.schema import NewerVersionError
 from replay.trace.tail import Item, Notice, Shown, Tail, Torn, pause_after
+from tests.reading.order import merged
 from tests.reading.traces import Clock, TraceBuilder, older_lines
 
 ONE = "audit/step_04/trace_04.jsonl"
