@@ -1,4 +1,4 @@
-"""The one order of many files, said once more and plainly: what folds and tails are held against."""
+"""The one order of many files, said plainly once more: folds and tails are held against it."""
 
 import heapq
 from collections.abc import Iterable, Iterator
