@@ -40,10 +40,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'observability' has no attribute {name!r}")
+if not TYPE_CHECKING:  # else every misspelt name would have a type: Any
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return getattr(import_module(_HOMES[name]), name)
+        raise AttributeError(f"module 'observability' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

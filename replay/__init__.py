@@ -22,10 +22,12 @@ _HOMES = {
 __all__ = ["Finding", "TraceError", "Verdict", "__version__"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'replay' has no attribute {name!r}")
+if not TYPE_CHECKING:  # else every misspelt name would have a type: Any
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return getattr(import_module(_HOMES[name]), name)
+        raise AttributeError(f"module 'replay' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
