@@ -4,17 +4,21 @@ Commands are named in a table and their modules imported when they are run, so t
 `auditfold --help` costs an interpreter and click.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from observability.cli.errors import MEANING, ExitCode, explain
 from observability.cli.screen import accept_any_text, end_row, flush, give_up_output, say
 from replay.version import __version__
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # Name -> (module, help in one line), in the order in which a user meets them.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -24,6 +28,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "tail": ("observability.cli.tail", "Print the last events, and follow them with -f."),
     "replay": ("observability.cli.replay", "Write the derived files again from the trace."),
     "audit": ("observability.cli.audit", "Check that evidence and outputs are as recorded."),
+    "schema": ("observability.cli.schema", "Write the JSON Schema of events or of the report."),
+    "doctor": ("observability.cli.doctor", "Check the installation and a folder."),
+    "completion": ("observability.cli.completion", "Write the completion script of a shell."),
 }
 
 _EPILOG: Final = """\b
@@ -63,6 +70,18 @@ class LazyGroup(click.Group):
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             ctx.fail(_unknown(args[0]))
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        """Return the commands that begin so, from the table, and the options."""
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=line)
+            for name, (_, line) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        # Not those of the group, which imports each command for a line of help.
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table, for which no command is imported."""
@@ -107,8 +126,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # No option of the group takes a value: the first word is the command.
     words = [word for word in arguments if not word.startswith("-")]
     typed = f"auditfold {words[0]}" if words else "auditfold"
+    # What the scripts of `auditfold completion` set when they ask.
+    asked = os.environ.get("_AUDITFOLD_COMPLETE")
     try:
-        code = _invoke(arguments)
+        code = _invoke(arguments) if asked is None else _completed(asked)
         flush()
     except BaseException as error:  # noqa: BLE001 - the one place that answers for all
         code = _failed(error, typed)
@@ -121,6 +142,12 @@ def _invoke(arguments: list[str]) -> int:
             return int(auditfold.invoke(context) or 0)
     except click.exceptions.Exit as end:
         return end.exit_code
+
+
+def _completed(asked: str) -> int:
+    from observability.cli.completion import answer
+
+    return answer(auditfold, asked)
 
 
 def _failed(error: BaseException, typed: str) -> int:

@@ -1,8 +1,62 @@
-"""Arguments and options that several commands have, worded once."""
+"""Arguments and options that several commands have, worded once, and how they are completed."""
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
-path_argument = click.argument("path", default=".", metavar="[PATH]")
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.shell_completion import CompletionItem
+
+# Of the runs that a registry names so many of the newest are offered.
+_MOST_RUNS = 50
+
+
+def complete_path(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> "list[CompletionItem[str]]":
+    """Let the shell complete a file name."""
+    from click.shell_completion import CompletionItem
+
+    del ctx, param
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return what RUN may be under the PATH that was typed, as its small registry has it."""
+    from replay.trace.folder import NoTraceError, locate
+
+    del param
+    # An option that still waits for its value keeps click from giving arguments their names.
+    given = ctx.args[0] if ctx.args else ctx.params.get("path") or "."
+    try:
+        place = locate(given)
+    except (NoTraceError, OSError):
+        return []
+    steps = sorted({trace.step for trace in place.traces if trace.step is not None})
+    ids = [] if place.registry is None else _run_ids(place.registry.path)[-_MOST_RUNS:]
+    return [run for run in ["latest", *steps, *ids] if run.startswith(incomplete)]
+
+
+def _run_ids(registry: "Path") -> list[str]:
+    """Return the runs that the readable lines of *registry* name, in their order."""
+    from replay.trace.reader import EventReader, TraceError, open_evidence
+    from replay.trace.schema import NewerVersionError
+
+    found: dict[str, None] = {}
+    with (
+        suppress(TraceError, NewerVersionError, OSError),
+        open_evidence(registry) as stream,
+    ):
+        for event in EventReader(stream, registry.name):
+            if event.run_id is not None:
+                found[event.run_id] = None
+    return list(found)
+
+
+path_argument = click.argument("path", default=".", metavar="[PATH]", shell_complete=complete_path)
 
 run_option = click.option(
     "--run",
@@ -10,6 +64,7 @@ run_option = click.option(
     metavar="RUN",
     show_default=True,
     help="latest, a step number, or a part of a run id that only one run has.",
+    shell_complete=complete_run,
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")

@@ -11,7 +11,12 @@ from observability.cli.damage import refuse_lost_traces
 from observability.cli.errors import ExitCode
 from observability.cli.event_filter import EventFilter
 from observability.cli.event_printer import EventPrinter
-from observability.cli.options import json_option, path_argument, strict_option
+from observability.cli.options import (
+    complete_run,
+    json_option,
+    path_argument,
+    strict_option,
+)
 from observability.cli.screen import say, sleep_while_read
 from observability.cli.times import TIME
 from replay.trace.folder import NoTraceError, locate
@@ -92,7 +97,10 @@ Examples:
     help="Only events since 2026-11-21T07:03:12Z, or 10m, 2h, 3d.",
 )
 @click.option(
-    "--run", metavar="RUN", help="Only one run: latest, a step number, or part of a run id."
+    "--run",
+    metavar="RUN",
+    help="Only one run: latest, a step number, or part of a run id.",
+    shell_complete=complete_run,
 )
 @json_option
 @strict_option

@@ -1,0 +1,235 @@
+"""What a report looks like as JSON: its keys, their types, and what they mean.
+
+`replay.fold.report` builds the report; here its shape is declared, for the JSON Schema and for
+programs that want it typed: `msgspec.json.decode(data, type=Report)`.  A test holds the two
+together.  The rules behind the values are in docs/reading.md.
+"""
+
+from typing import Any
+
+import msgspec
+
+from replay.fold.run import Status
+from replay.trace.events import Seconds
+
+
+class FilePosition(msgspec.Struct, kw_only=True):
+    """How far one file was read for the run.
+
+    Attributes:
+        path: Relative to OUT.
+        seq: Of the run's last line there.
+        hash: Of that line; empty in the older layout.
+    """
+
+    path: str
+    seq: int
+    hash: str
+
+
+class MessageView(msgspec.Struct, kw_only=True):
+    """Something said about the run or a node.
+
+    Attributes:
+        timestamp: When.
+        level: `note`, `warning` or `error`.
+        text: What was said.
+        node_id: The node, where none of that id had begun.
+        node_index: Likewise.
+    """
+
+    timestamp: str
+    level: str
+    text: str
+    node_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    node_index: int | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class OutputView(msgspec.Struct, kw_only=True):
+    """A file or directory that a node made.
+
+    Attributes:
+        path: Relative to OUT where it is below it.
+        size: In bytes; null if it was not known.
+        digest: `sha256:` and 64 hex digits; null if it was not known.
+        kind: `file` or `directory`.
+    """
+
+    path: str
+    size: int | None
+    digest: str | None
+    kind: str
+
+
+class RunOutputView(OutputView, kw_only=True):
+    """A file or directory that the run made, with its node.
+
+    Attributes:
+        node_id: The node that made it.
+        node_index: Likewise.
+    """
+
+    node_id: str | None
+    node_index: int | None
+
+
+class ResultView(msgspec.Struct, kw_only=True):
+    """A value that a node returned.
+
+    Attributes:
+        digest: Of the value's RFC 8785 form.
+        size: Of that form in bytes.
+        value: The value; left out above 64 KiB.
+    """
+
+    digest: str
+    size: int
+    value: Any | msgspec.UnsetType = msgspec.UNSET
+
+
+class RetryView(msgspec.Struct, kw_only=True):
+    """A retry that was announced.
+
+    Attributes:
+        timestamp: When.
+        attempt: Number of the attempt that failed.
+        max_attempts: Of how many.
+        delay_seconds: The wait before the next one.
+        error: Why it failed.
+    """
+
+    timestamp: str
+    attempt: int
+    max_attempts: int | None
+    delay_seconds: float | None
+    error: str | None
+
+
+class AttemptView(msgspec.Struct, kw_only=True):
+    """One attempt of a node.
+
+    Attributes:
+        started_at: Null if its start is not in the trace.
+        ended_at: Null if its end is not.
+        duration_seconds: Of an open attempt up to the run's last event.
+        status: How it ended.
+        error: Its error as text.
+        error_type: The error's class.
+        traceback: As the program gave it.
+        pid: The process.
+        writer: The writer.
+    """
+
+    started_at: str | None
+    ended_at: str | None
+    duration_seconds: Seconds | None
+    status: Status
+    error: str | None
+    error_type: str | None
+    traceback: str | None
+    pid: int
+    writer: str
+
+
+class NodeView(msgspec.Struct, kw_only=True):
+    """One node, by its last attempt.
+
+    Attributes:
+        node_id: Its name.
+        node_index: Its index as the program gave it.
+        status: Of its last attempt.
+        started_at: Start of the first attempt.
+        ended_at: End of the last attempt.
+        duration_seconds: Of the last attempt.
+        error: Of the last attempt.
+        reason: Why it was skipped.
+        reopened: It ended more often than it started.
+        output_hash: As the program gave it, of the attempt that succeeded last.
+        output_summary: Likewise.
+        attempts: In order; the last one counts.
+        outputs: Files and directories that it made.
+        results: Values that it returned.
+        messages: What was said about it.
+        retries: What was announced.
+    """
+
+    node_id: str | None
+    node_index: int | None
+    status: Status
+    started_at: str | None
+    ended_at: str | None
+    duration_seconds: Seconds | None
+    error: str | None
+    reason: str | None
+    reopened: bool
+    output_hash: str | None
+    output_summary: Any
+    attempts: list[AttemptView]
+    outputs: list[OutputView]
+    results: list[ResultView]
+    messages: list[MessageView]
+    retries: list[RetryView]
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """The report of a run: `report_XX.json`, `auditfold show --json`.
+
+    Attributes:
+        run_id: The run.
+        status: `running`, `succeeded`, `failed` or `interrupted`.
+        liveness: Whether the status is `checked`, or `assumed` because its process is elsewhere.
+        workflow_id: What was running.
+        step_number: The digits of `step_NN` in the workflow id, else `00`.
+        started_at: Timestamp of its first event.
+        ended_at: Timestamp of its terminal event.
+        duration_seconds: As the terminal event has it, else up to the last event.
+        pid: The process that began it.
+        total_nodes: As announced.
+        nodes_completed: Nodes whose last attempt succeeded.
+        nodes_failed: Nodes whose last attempt failed.
+        nodes_skipped: Nodes that were skipped.
+        nodes_unfinished: Nodes that have begun and not ended.
+        error: Of a `workflow_error`.
+        error_type: Likewise.
+        traceback: Likewise.
+        cumulative_cost_usd: As the terminal event has it; text where JSON has no such number.
+        warnings: Number of messages of this level.
+        errors: Number of messages of this level.
+        events_dropped: Events that could not be written, as `gap` events say.
+        log_file: The step's log, relative to OUT.
+        trace_file: The trace that the run begins in, relative to OUT.
+        position: How far each file was read.
+        messages: What was said about the run, and about nodes that had not begun.
+        outputs: Files and directories that the run made.
+        results: Values that no node returned.
+        nodes: In the order in which they came.
+    """
+
+    run_id: str
+    status: Status
+    liveness: str
+    workflow_id: str
+    step_number: str
+    started_at: str
+    ended_at: str | None
+    duration_seconds: float
+    pid: int
+    total_nodes: int | None
+    nodes_completed: int
+    nodes_failed: int
+    nodes_skipped: int
+    nodes_unfinished: int
+    error: str | None
+    error_type: str | None
+    traceback: str | None
+    cumulative_cost_usd: float | str
+    warnings: int
+    errors: int
+    events_dropped: int
+    log_file: str | None
+    trace_file: str
+    position: list[FilePosition]
+    messages: list[MessageView]
+    outputs: list[RunOutputView]
+    results: list[ResultView]
+    nodes: list[NodeView]
