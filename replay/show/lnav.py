@@ -23,11 +23,13 @@ _LEVELS: Final = {
     "info": ("note",),
     "debug": ("writer_opened", "writer_closed", "writer_settled"),
 }
-# Of the texts in a row no event has two.
+# Behind time and type; of texts without a space between them no event has two.
 _COLUMNS: Final = (
     ("node_id",),
     ("message",),
-    ("text", "reason", "path", "error"),
+    ("text", "reason"),
+    ("path",),
+    ("error",),
     ("duration_seconds",),
 )
 _IDENTIFIERS: Final = frozenset(

@@ -36,6 +36,16 @@ class MessageView(msgspec.Struct, kw_only=True):
         text: What was said.
         node_id: The node, where none of that id had begun.
         node_index: Likewise.
+        logger: Of a record of the program's logging: who said it.
+        level_name: Of such a record: its level as the program calls it.
+        occurred_at: Of such a record: when it was said.
+        error: Of an exception: its text.
+        error_type: Of an exception: its class.
+        traceback: Of an exception.
+        category: Of a warning of Python: its class.
+        place: Of such a warning: `file:line`.
+        extra: Of a record: what was said beside the text.
+        omitted: What of that has no JSON form.
     """
 
     timestamp: str
@@ -43,6 +53,16 @@ class MessageView(msgspec.Struct, kw_only=True):
     text: str
     node_id: str | msgspec.UnsetType | None = msgspec.UNSET
     node_index: int | msgspec.UnsetType | None = msgspec.UNSET
+    logger: str | msgspec.UnsetType = msgspec.UNSET
+    level_name: str | msgspec.UnsetType = msgspec.UNSET
+    occurred_at: str | msgspec.UnsetType = msgspec.UNSET
+    error: str | msgspec.UnsetType = msgspec.UNSET
+    error_type: str | msgspec.UnsetType = msgspec.UNSET
+    traceback: str | msgspec.UnsetType = msgspec.UNSET
+    category: str | msgspec.UnsetType = msgspec.UNSET
+    place: str | msgspec.UnsetType = msgspec.UNSET
+    extra: Any | msgspec.UnsetType = msgspec.UNSET
+    omitted: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class OutputView(msgspec.Struct, kw_only=True):
