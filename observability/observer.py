@@ -12,7 +12,7 @@ import os
 import string
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ import orjson
 from observability import context
 from observability.captured_warnings import CapturedWarnings
 from observability.derived import write_run
+from observability.environment import capture, chosen_fields, chosen_variables
 from observability.joining import check_run_id, check_step
 from observability.journal import Clock, Durability, OnError, close_at_exit
 from observability.live import LiveRun
@@ -68,6 +69,9 @@ class ExecutionObserver:
         on_error: `raise` a JournalError when the trace cannot be written, or `warn` and go on.
         redact: Further (name, pattern) pairs, a callable `(key, text) -> text | None`, or False
             for no redaction at all.
+        environment: Record what the run meets (docs/environment.md): all, nothing, or the
+            fields named.
+        environment_variables: Further variables to record, by name; `*` for any characters.
         clock: Where stamps and durations come from; the module `time` is one.
         random: Returns that many random bytes, for the ids of run and writer.
         run_id: The run that this process joins: the processes of a step that give the same one
@@ -95,6 +99,8 @@ class ExecutionObserver:
         durability: Durability = "interval",
         on_error: OnError = "raise",
         redact: Redact = None,
+        environment: bool | Collection[str] = True,
+        environment_variables: Collection[str] = (),
         clock: Clock = time,
         random: Callable[[int], bytes] = os.urandom,
         run_id: str | None = None,
@@ -102,6 +108,8 @@ class ExecutionObserver:
         quiet: bool = False,
     ) -> None:
         check_workflow_id(workflow_id)
+        fields = chosen_fields(environment)
+        variables = chosen_variables(environment_variables)
         self.gate = Gate(None if redact is False else Redactor(redact))
         self.clock = clock
         self.on_error = on_error
@@ -126,6 +134,8 @@ class ExecutionObserver:
         self._joins = run_id is not None
         if run_id is not None:
             check_step(self._out / "audit", check_run_id(run_id), step_number(workflow_id))
+        # Before there is a file: a `redact` of the caller may raise.
+        met = capture(str(self._out), self.gate, fields=fields, variables=variables)
         self._lay_out()
         self.tqdm_wrapper = TqdmFileWrapper(None, self.audit_log_file)
         self._live = LiveRun(
@@ -151,6 +161,7 @@ class ExecutionObserver:
             {
                 "total_nodes": self.total_nodes,
                 "output_dir": self.gate.text("output_dir", str(self._out)),
+                **({"environment": met} if met else {}),
             },
             self._only_node,
             None,

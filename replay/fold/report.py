@@ -40,6 +40,7 @@ from replay.trace.events import (
     NodeStarted,
     NodeSucceeded,
     Seconds,
+    WorkflowStarted,
 )
 from replay.trace.host import Hosts
 from replay.trace.line import MAX_DEPTH, nesting
@@ -106,12 +107,21 @@ class ReportState(RunState, gc=False, kw_only=True):
     HANDLERS: ClassVar[dict[type, Callable[[Any, Any], Any]]]
     DECODE: ClassVar[Callable[[bytes], Any]] = staticmethod(decode_event)
 
+    environment: dict[str, Any] | None = None
     messages: list[dict[str, Any]] = msgspec.field(default_factory=list)
     outputs: list[Output] = msgspec.field(default_factory=list)
     results: list[dict[str, Any]] = msgspec.field(default_factory=list)
 
 
 # --- One handler an event type
+
+
+def on_workflow_start(state: ReportState, event: WorkflowStarted) -> None:
+    """What the run met is what its first start says of it."""
+    runs.on_workflow_start(state, event)
+    if state.environment is None and event.environment is not None:
+        # By way of JSON, which has no tuples: a report is the same in memory and in its file.
+        state.environment = orjson.loads(msgspec.json.encode(event.environment))
 
 
 def on_node_start(state: ReportState, event: NodeStarted) -> None:
@@ -214,6 +224,7 @@ def on_message(state: ReportState, event: Message) -> None:
 
 ReportState.HANDLERS = {
     **RunState.HANDLERS,
+    WorkflowStarted: on_workflow_start,
     NodeStarted: on_node_start,
     NodeSucceeded: on_node_success,
     NodeFailed: on_node_failure,
@@ -357,6 +368,7 @@ def report_head(state: ReportState, standing: Standing) -> dict[str, Any]:
         "warnings": state.warnings,
         "errors": state.errors,
         "events_dropped": state.dropped,
+        **({} if state.environment is None else {"environment": state.environment}),
         "log_file": log_path(state),
         "trace_file": state.begun_in,
         "position": position(state),

@@ -49,12 +49,25 @@ def log_line(
         message: One line for people, or None.
         details: The payload as JSON, `{}` when there is none.
     """
+    if event_type == "workflow_start":
+        details = _without_environment(details)
     name = _CAPITALS.get(event_type) or event_type.upper()
     node = "" if node_id is None else " " + node_id
     said = ": " + message if message else ""
     rest = " | " + details if details != "{}" else ""
     text = f"[{timestamp}] {name}{node}{said}{rest}"
     return text if text.isascii() and text.isprintable() else harmless(text)
+
+
+def _without_environment(details: str) -> str:
+    """Return *details* without what fills a screen; the report has it."""
+    try:
+        kept = orjson.loads(details)
+        if kept.pop("environment", None) is None:
+            return details
+        return orjson.dumps(kept).decode()
+    except (orjson.JSONDecodeError, AttributeError, TypeError):
+        return details  # of a line that is no event
 
 
 def render(fields: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from replay.fold.report import ReportState, node_view, run_output_view
 from replay.fold.run import duration_seconds, nodes_of
 from replay.fold.runs import Standing
+from replay.show.environment import environment_lines
 from replay.show.line import harmless
 from replay.show.text import (
     STYLE_OF,
@@ -79,6 +80,7 @@ def _report(state: ReportState, standing: Standing, left_out: list[str]) -> Iter
             yield from _left_out(len(nodes) - limit, f"{status} node", left_out)
     yield from _messages(state, left_out)
     yield from _outputs(state, left_out)
+    yield from environment_lines(state.environment)
 
 
 def _failed(state: ReportState, standing: Standing) -> Iterator[Line]:
