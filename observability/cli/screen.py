@@ -116,20 +116,28 @@ def print_json(value: object) -> None:
     write_bytes(escape_json(line) if is_terminal() else line)
 
 
-def sleep_while_read(seconds: float) -> None:
+def sleep_while_read(seconds: float, wake: int | None = None) -> None:
     """Sleep, and notice when nobody reads stdout any more: `auditfold tail -f | head`.
+
+    Args:
+        seconds: How long.
+        wake: A descriptor that ends the sleep when it is readable.
 
     Raises:
         BrokenPipeError: The reader went away.
     """
     descriptor = _pipe_on_stdout()
-    if descriptor is None:
+    if descriptor is None and wake is None:
         time.sleep(seconds)
         return
     poll = select.poll()
-    poll.register(descriptor, 0)  # no event asked for: only POLLERR and POLLHUP come
-    if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(seconds * 1000)):
-        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+    if descriptor is not None:
+        poll.register(descriptor, 0)  # no event asked for: only POLLERR and POLLHUP come
+    if wake is not None:
+        poll.register(wake, select.POLLIN)
+    for found, event in poll.poll(seconds * 1000):
+        if found == descriptor and event & (select.POLLERR | select.POLLHUP):
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def _pipe_on_stdout() -> int | None:

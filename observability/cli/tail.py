@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Final, Literal
 
 import click
@@ -20,6 +21,7 @@ from observability.cli.options import (
 from observability.cli.screen import say, sleep_while_read
 from observability.cli.times import TIME
 from replay.trace.folder import NoTraceError, locate
+from replay.trace.hints import Hints
 from replay.trace.tail import Item, Tail, Torn
 
 _LAST: Final = 10
@@ -102,6 +104,11 @@ Examples:
     help="Only one run: latest, a step number, or part of a run id.",
     shell_complete=complete_run,
 )
+@click.option(
+    "--poll",
+    is_flag=True,
+    help="With -f: only look again and again, without the notifications of the extra 'watch'.",
+)
 @json_option
 @strict_option
 def command(
@@ -114,6 +121,7 @@ def command(
     grep: re.Pattern[str] | None,
     since: str | None,
     run: str | None,
+    poll: bool,
     as_json: bool,
     strict: bool,
 ) -> int:
@@ -140,7 +148,8 @@ def command(
 
             path = stack.enter_context(readable_twice(path))
             wanted = wanted.of_run(run_id_of(path, run))
-        tail = stack.enter_context(_tail(path, wanted))
+        hints = stack.enter_context(Hints()) if follow and path != "-" and not poll else None
+        tail = stack.enter_context(_tail(path, wanted, hints))
         for items in _lists(tail, None if count == "all" else count, follow=follow):
             printer.print(items)
             if follow and strict and printer.n_unreadable:
@@ -150,14 +159,16 @@ def command(
     return ExitCode.EVIDENCE if strict and printer.n_unreadable else ExitCode.DONE
 
 
-def _tail(path: str, wanted: EventFilter) -> Tail:
+def _tail(path: str, wanted: EventFilter, hints: Hints | None) -> Tail:
+    wake = None if hints is None else hints.fileno()
     return Tail(
         path,
         keep=None if wanted == EventFilter() else wanted.keep,
         may_keep=wanted.may_keep(),
         since=wanted.since,
         run_ids=wanted.run_id is not None,
-        sleep=sleep_while_read,
+        sleep=partial(sleep_while_read, wake=wake),
+        hints=hints,
     )
 
 

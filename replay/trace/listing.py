@@ -23,6 +23,13 @@ class Listing:
         self._stamps: dict[Path, int | None] = {}
         self._settled_at = self._next_at = float("-inf")
 
+    @property
+    def folders(self) -> list[Path]:
+        """The folders in which lines and traces may come; the PATH's own for a single file."""
+        if self._stamps:
+            return list(self._stamps)
+        return [Path(self.given).absolute().parent]
+
     def list(self, now_s: float) -> Place:
         """Return what is under the PATH.
 

@@ -3,7 +3,7 @@
 What is there at the start comes in the order of docs/reading.md; it is found from the end of
 each file, so that the last ten lines of a gigabyte cost what those of a kilobyte cost.  After
 that the files are looked at again and again, which works on every file system, and lines come
-as they arrive, sorted within one look.
+as they arrive, sorted within one look.  `replay.trace.hints` may end the pause between two looks.
 """
 
 import heapq
@@ -30,6 +30,7 @@ from replay.trace.followed import (
     stream_items,
 )
 from replay.trace.growing import Change, GrowingFile
+from replay.trace.hints import Hints
 from replay.trace.line import MAX_LINE
 from replay.trace.listing import Listing
 from replay.trace.reader import TraceError
@@ -48,8 +49,10 @@ _MAX_OPEN: Final = 64
 _POLL_S: Final = 0.05
 _IDLE_POLL_S: Final = 0.1
 _IDLE_AFTER_S: Final = 10.0
-# A look that takes long is followed by a pause of this many times its duration.
+# A look that takes long is followed by a pause of this many times its duration, and by one of
+# at least so many times when a hint came.
 _REST: Final = 10
+_HINTED_REST: Final = 2
 
 # Below this many bytes in several files together, sort times are exact from their first line;
 # above, a clock that was set back before what is read is not seen.
@@ -86,7 +89,8 @@ class Tail:
         run_ids: Whether `keep` asks for run ids, which older traces have only when read from
             their first line.
         clock: Seconds that never step back.
-        sleep: Waits so many seconds.
+        sleep: Waits so many seconds, or until there is a hint.
+        hints: Says when to look before that.
     """
 
     def __init__(
@@ -99,11 +103,13 @@ class Tail:
         run_ids: bool = False,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        hints: Hints | None = None,
     ) -> None:
         self.given = given
         self._wanted = Wanted(keep, may_keep, since, run_ids)
         self._clock = clock
         self._sleep = sleep
+        self._hints = hints
         self._files: dict[Path, FollowedFile] = {}
         self._parsers: list[Parser] = []
         self._recent: dict[FollowedFile, None] = {}
@@ -229,13 +235,26 @@ class Tail:
         last_event = self._clock()
         while True:
             began = self._clock()
+            if self._hints is not None:
+                # Before looking: what changes meanwhile is a hint for the next look.
+                self._hints.cover(self._listing.folders)
+                self._hints.take()
             items, more = self.look()
             cost = self._clock() - began
             if items:
                 last_event = began
                 yield items
             if not more:
-                self._sleep(pause_after(cost, idle_s=began - last_event))
+                self._pause(cost, idle_s=began - last_event)
+
+    def _pause(self, cost_s: float, *, idle_s: float) -> None:
+        pause = pause_after(cost_s, idle_s=idle_s)
+        if self._hints is not None:
+            # A writer that never rests is no reason to do nothing but look.
+            rest = min(_HINTED_REST * cost_s, pause)
+            time.sleep(rest)
+            pause -= rest
+        self._sleep(pause)
 
     def look(self) -> tuple[list[Item], bool]:
         """Return what came since the last look, and whether there is more already."""

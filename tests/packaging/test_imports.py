@@ -12,6 +12,7 @@ import replay
 
 # Slow to import, or an extra, or code for a network: these load when they are used.
 LATE = {
+    "anyio",
     "asyncio",
     "cryptography",
     "duckdb",
@@ -23,6 +24,7 @@ LATE = {
     "textual",
     "tqdm",
     "uvicorn",
+    "watchfiles",
 }
 
 # `replay.trace` bears the word of the glossary; nothing here imports the tool that
