@@ -156,6 +156,11 @@ class Journal:
         return self._state == _CLOSED
 
     @property
+    def writer_id(self) -> str | None:
+        """Who writes; None while nobody can."""
+        return None if self._writer is None else self._writer.id
+
+    @property
     def trace_path(self) -> Path:
         """The file that is written, was last, or would be."""
         if self._writer is not None:

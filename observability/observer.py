@@ -432,6 +432,11 @@ class ExecutionObserver:
         return self._live.run_id
 
     @property
+    def writer_id(self) -> str | None:
+        """Id of the writer of this process; None while its trace cannot be written."""
+        return self._live.journal.writer_id
+
+    @property
     def audit_trace_file(self) -> Path:
         """The trace file that this process writes; another one after a failure or a fork."""
         return self._live.journal.trace_path

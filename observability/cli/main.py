@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Name -> (module, help in one line), in the order in which a user meets them.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("observability.cli.demo", "Record a real workflow and show its report."),
+    "exec": ("observability.cli.exec", "Run any program as a node of a run."),
     "ls": ("observability.cli.ls", "List the runs, one a line."),
     "show": ("observability.cli.show", "Show the report of a run."),
     "tail": ("observability.cli.tail", "Print the last events, and follow them with -f."),

@@ -13,10 +13,10 @@ from observability.cli.reading import choose_run, exit_code, open_place, say_dam
 from observability.cli.screen import escape_json, is_terminal, print_lines, width, write_bytes
 from observability.cli.times import timestamp_of
 from replay.fold.path import NotYetError, whole_run
-from replay.fold.report import report_chunks
+from replay.fold.report import report_chunks, slowest_first
 from replay.fold.runs import fold
 from replay.show.copies import gathered
-from replay.show.tree import render_failed, render_report
+from replay.show.tree import render_failed, render_report, render_slowest
 from replay.trace.host import Hosts
 
 _SEQ: Final = re.compile("[0-9]{1,18}")
@@ -46,6 +46,7 @@ class AtType(click.ParamType[int | str]):
 Examples:
   auditfold show out                  the latest run
   auditfold show --failed out         what failed in it, with tracebacks
+  auditfold show --slowest out        what took longest
   auditfold show --run 04 out         the latest run of step 04
   auditfold show --run k3f9x2 --at 2026-11-21T07:03:12Z out
   auditfold show --json out | jq '.nodes[] | select(.status == "failed")'
@@ -61,6 +62,7 @@ Examples:
     "or at a time, 2026-11-21T07:03:12Z, or 10m, 2h, 3d ago.",
 )
 @click.option("--failed", is_flag=True, help="Only nodes that failed, with tracebacks.")
+@click.option("--slowest", is_flag=True, help="Nodes by their time, the slowest first.")
 @json_option
 @strict_option
 def command(
@@ -69,14 +71,17 @@ def command(
     run: str,
     at: int | str | None,
     failed: bool,
+    slowest: bool,
     as_json: bool,
     strict: bool,
 ) -> ExitCode:
     """Show the report of a run under PATH, folded from the trace.
 
-    With --json it is what report_XX.json holds, with --failed without the other nodes.  It
-    exits 1 if the run failed or was interrupted.
+    With --json it is what report_XX.json holds, with --failed without the other nodes, with
+    --slowest in that order.  It exits 1 if the run failed or was interrupted.
     """
+    if failed and slowest:
+        raise click.UsageError("--failed and --slowest exclude each other.")
     _, sources = open_place(path)
     index = fold(sources, spans=at is None)
     # Before it is said that there is no such run: that may be why.
@@ -92,13 +97,17 @@ def command(
     standing = folded.standing(state, hosts)
     if as_json:
         statuses = _BAD if failed else None
-        for chunk in gathered(report_chunks(folded, state, hosts, statuses=statuses)):
+        nodes = ((node_id, node) for _, node_id, node in slowest_first(state)) if slowest else None
+        chunks = report_chunks(folded, state, hosts, statuses=statuses, nodes=nodes)
+        for chunk in gathered(chunks):
             write_bytes(_harmless(chunk) if is_terminal() else chunk)
     elif failed:
         print_lines(render_failed(state, standing, columns=width()))
     else:
-        more = f"auditfold show --json --run {shlex.quote(state.run_id)} {shlex.quote(path)}"
-        print_lines(render_report(state, standing, columns=width(), more=more))
+        words = "show --json --slowest" if slowest else "show --json"
+        more = f"auditfold {words} --run {shlex.quote(state.run_id)} {shlex.quote(path)}"
+        render = render_slowest if slowest else render_report
+        print_lines(render(state, standing, columns=width(), more=more))
     if code is not ExitCode.DONE:
         return code
     return ExitCode.BAD if standing.status in _BAD else ExitCode.DONE

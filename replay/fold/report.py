@@ -6,7 +6,7 @@
 """
 
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -318,6 +318,7 @@ def report_chunks(
     hosts: Hosts,
     *,
     statuses: Collection[str] | None = None,
+    nodes: Iterable[tuple[str | None, NodeReport]] | None = None,
 ) -> Iterator[bytes]:
     """Yield the same report as the file holds it, in pieces, a node at a time.
 
@@ -326,13 +327,15 @@ def report_chunks(
         state: The run.
         hosts: Who tells which processes live.
         statuses: Leave nodes out that have none of these; none if None.
+        nodes: Which nodes, in which order; all, in the order they came, if None.
     """
     standing = fold.standing(state, hosts)
     head = orjson.dumps(report_head(state, standing), option=orjson.OPT_INDENT_2)
-    before, nodes, after = head.rpartition(_NODES)
-    yield before + nodes[:-1]
+    before, empty, after = head.rpartition(_NODES)
+    yield before + empty[:-1]
     separator = b"\n    "
-    for view in node_views(state, standing):
+    for node_id, node in nodes_of(state) if nodes is None else nodes:
+        view = node_view(state, node_id, node, standing)
         if statuses is not None and view["status"] not in statuses:
             continue
         text = orjson.dumps(view, option=orjson.OPT_INDENT_2)
@@ -413,15 +416,25 @@ def node_view(
     }
 
 
+def slowest_first(state: ReportState) -> list[tuple[float, str | None, NodeReport]]:
+    """Return (seconds, node_id, node) of each node whose last attempt has a time, slowest first.
+
+    Of an open attempt it is the time to the last event applied.
+    """
+    timed = []
+    for node_id, node in nodes_of(state):
+        seconds = None if node.attempt is None else _seconds_of(state, node.attempt)
+        if isinstance(seconds, int | float):
+            timed.append((float(seconds), node_id, node))
+    return sorted(timed, key=lambda one: -one[0])
+
+
 def attempt_view(state: RunState, attempt: Attempt, standing: Standing) -> dict[str, Any]:
     """Return an attempt; the duration of an open one runs to the last event applied."""
-    duration = attempt.duration
-    if duration is None and attempt.ended is None and attempt.begun:
-        duration = seconds_between(attempt, state.last)
     return {
         "started_at": attempt.timestamp if attempt.begun else None,
         "ended_at": attempt.ended,
-        "duration_seconds": duration,
+        "duration_seconds": _seconds_of(state, attempt),
         "status": in_the_end(attempt.status, standing),
         "error": attempt.error,
         "error_type": attempt.error_type,
@@ -429,6 +442,13 @@ def attempt_view(state: RunState, attempt: Attempt, standing: Standing) -> dict[
         "pid": attempt.pid,
         "writer": attempt.writer,
     }
+
+
+def _seconds_of(state: RunState, attempt: Attempt) -> Seconds | None:
+    """Return the duration of an attempt; of an open one to the last event applied."""
+    if attempt.duration is None and attempt.ended is None and attempt.begun:
+        return seconds_between(attempt, state.last)
+    return attempt.duration
 
 
 def in_the_end(status: str, standing: Standing) -> str:

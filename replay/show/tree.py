@@ -7,7 +7,7 @@ them.
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from replay.fold.report import ReportState, node_view, run_output_view
+from replay.fold.report import ReportState, node_view, run_output_view, slowest_first
 from replay.fold.run import duration_seconds, nodes_of
 from replay.fold.runs import Standing
 from replay.show.environment import environment_lines
@@ -66,6 +66,25 @@ def render_failed(
         yield fit_line(line, columns)
 
 
+def render_slowest(
+    state: ReportState, standing: Standing, *, columns: int | None = None, more: str = ""
+) -> Iterator[Line]:
+    """Yield the lines of a report of what took longest, the slowest node first.
+
+    Args:
+        state: The run.
+        standing: Its status.
+        columns: What the terminal has; None for no limit.
+        more: A command that shows what is left out; never cut, since people copy it.
+    """
+    left_out: list[str] = []
+    for line in _slowest(state, standing, left_out):
+        yield fit_line(line, columns)
+    if left_out and more:
+        yield []
+        yield [Piece("all of them: ", "dim"), Piece(more)]
+
+
 def _report(state: ReportState, standing: Standing, left_out: list[str]) -> Iterator[Line]:
     yield from _head(state, standing)
     by_status = _ids_by_status(state, standing)
@@ -95,6 +114,25 @@ def _failed(state: ReportState, standing: Standing) -> Iterator[Line]:
     if not nodes:
         yield []
         yield [Piece("No node failed.")]
+
+
+def _slowest(state: ReportState, standing: Standing, left_out: list[str]) -> Iterator[Line]:
+    yield from _head(state, standing)
+    timed = slowest_first(state)
+    if not timed:
+        yield []
+        yield [Piece("No node has a time.")]
+        return
+    yield []
+    yield [Piece(f"slowest ({len(timed)})")]
+    shown = timed[:_MOST_OTHERS]
+    whole = duration_seconds(state)
+    views = [node_view(state, node_id, node, standing) for _, node_id, node in shown]
+    widest = min(max(cells(_name(view)) for view in views), _WIDEST_NAME)
+    for (seconds, _, _), view in zip(shown, views, strict=True):
+        share = f"{seconds / whole:4.0%}" if whole > 0 else ""
+        yield from _node(view, widest, left_out, share=share)
+    yield from _left_out(len(timed) - len(shown), "node", left_out)
 
 
 def _ids_by_status(
@@ -174,7 +212,9 @@ def _name(view: dict[str, Any]) -> str:
     return harmless(f"{view['node_id']}{index}")
 
 
-def _node(view: dict[str, Any], width: int, left_out: list[str]) -> Iterator[Line]:
+def _node(
+    view: dict[str, Any], width: int, left_out: list[str], *, share: str = ""
+) -> Iterator[Line]:
     attempts, retries = len(view["attempts"]), len(view["retries"])
     facts = [
         *([f"attempt {attempts}"] if attempts > 1 else []),
@@ -185,7 +225,7 @@ def _node(view: dict[str, Any], width: int, left_out: list[str]) -> Iterator[Lin
     ]
     yield [
         Piece("  " + pad(fit(_name(view), width), width)),
-        Piece(f"  {seconds_text(view['duration_seconds']):>10}", "dim"),
+        Piece(f"  {seconds_text(view['duration_seconds']):>10}{share and '  '}{share}", "dim"),
         Piece("  " + ", ".join(facts) if facts else ""),
     ]
     if view["error"] is not None:

@@ -1,0 +1,421 @@
+"""`auditfold exec`: any program is a node, and does what it would do without."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from replay.audit.audit import audit
+from replay.digest import file_digest
+from tests.command.running import AUDITFOLD, TIMEOUT_S, environment
+
+STEP: Final = "audit/step_00"
+Done = subprocess.CompletedProcess[bytes]
+
+
+def run(out: Path, *words: str | Path, options: Sequence[str | Path] = (), **more: Any) -> Done:
+    """Run `auditfold exec --dir OUT OPTIONS -- WORDS`."""
+    env = environment(**more.pop("env", {}))
+    return subprocess.run(
+        [*AUDITFOLD, "exec", "--dir", str(out), *map(str, options), "--", *map(str, words)],
+        check=False,
+        timeout=TIMEOUT_S,
+        **{
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "env": env,
+            **more,
+        },
+    )
+
+
+def shell(out: Path, text: str, **more: Any) -> Done:
+    return run(out, "sh", "-c", text, **more)
+
+
+def python(out: Path, text: str, **more: Any) -> Done:
+    return run(out, sys.executable, "-c", text, **more)
+
+
+def events(out: Path) -> list[dict[str, Any]]:
+    """Return all events, in the order of their time."""
+    found = [
+        json.loads(line)
+        for path in out.glob("audit/step_*/trace_*.jsonl")
+        for line in path.read_bytes().splitlines()
+    ]
+    return sorted(found, key=lambda event: (event["timestamp"], event["seq"]))
+
+
+def of_type(out: Path, event_type: str) -> list[dict[str, Any]]:
+    return [event for event in events(out) if event["event_type"] == event_type]
+
+
+def end_of(out: Path) -> dict[str, Any]:
+    """Return the event that ended the only node."""
+    (end,) = (e for e in events(out) if e["event_type"] in {"node_success", "node_failure"})
+    return end
+
+
+def runs(out: Path) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [*AUDITFOLD, "ls", "--json", str(out)],
+        env=environment(),
+        capture_output=True,
+        check=True,
+        timeout=TIMEOUT_S,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def report(out: Path, *options: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [*AUDITFOLD, "show", "--json", *options, str(out)],
+        env=environment(),
+        capture_output=True,
+        check=False,
+        timeout=TIMEOUT_S,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def assert_sound(out: Path) -> None:
+    found = audit(str(out))
+    assert found.verdict.value == "complete", found.findings
+    assert found.findings == []
+
+
+# --- How it ends
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "status", "killed_by"),
+    [
+        ("exit 0", 0, 0, None),
+        ("exit 7", 7, 7, None),
+        ("kill -TERM $$", 143, None, "SIGTERM"),
+        ("kill -KILL $$", 137, None, "SIGKILL"),
+        ("exit 255", 255, 255, None),
+    ],
+)
+def test_it_exits_as_the_program_does(
+    tmp_path: Path, text: str, code: int, status: int | None, killed_by: str | None
+) -> None:
+    done = shell(tmp_path, text)
+
+    assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")
+    end = end_of(tmp_path)
+    assert (end.get("exit_status"), end.get("signal")) == (status, killed_by)
+    assert [one["status"] for one in runs(tmp_path)] == ["failed" if code else "succeeded"]
+    assert_sound(tmp_path)
+
+
+def test_a_program_that_is_not_there_is_127_and_one_that_cannot_be_run_126(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+
+    absent = run(tmp_path, "no_such_program_at_all")
+    plain = run(tmp_path, tmp_path / "plain")
+    folder = run(tmp_path, tmp_path)
+
+    assert [absent.returncode, plain.returncode, folder.returncode] == [127, 126, 126]
+    assert absent.stderr == b"auditfold exec: no_such_program_at_all: command not found\n"
+    assert b"cannot be run: permission denied" in plain.stderr
+    assert of_type(tmp_path, "node_failure")[0]["error"] in absent.stderr.decode()
+    assert {one["status"] for one in runs(tmp_path)} == {"failed"}
+    assert_sound(tmp_path)
+
+
+def test_a_script_without_an_interpreter_line_is_run_by_sh(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text('echo "$0 $1"\n')
+    script.chmod(0o755)
+
+    assert run(tmp_path / "out", script, "x").stdout == f"{script} x\n".encode()
+
+
+def test_wrong_usage_is_2_and_runs_nothing(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    for options, env in (
+        (["--step", "x"], {}),
+        (["--in", str(tmp_path / "absent")], {}),
+        (["--nonsense"], {}),
+        ([], {"AUDITFOLD_RUN_ID": "a b"}),
+    ):
+        done = run(tmp_path / "out", "touch", mark, options=options, env=env)
+        assert done.returncode == 2, done
+        assert b"auditfold exec" in done.stderr
+    assert not mark.exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_where_nothing_can_be_recorded_nothing_is_run(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+
+    done = run(tmp_path / "out", "touch", tmp_path / "mark")
+
+    assert done.returncode == 5
+    assert done.stderr.count(b"\n") == 1
+    assert not (tmp_path / "mark").exists()
+
+
+def test_what_it_used_is_recorded_and_what_is_unknown_is_null(tmp_path: Path) -> None:
+    python(tmp_path, "x = bytearray(200_000_000); sum(range(2_000_000))")
+    run(tmp_path, "true")
+
+    large, small = (event["resource"] for event in of_type(tmp_path, "node_success"))
+    assert large["scope"] == small["scope"] == "children"
+    assert large["cpu_user_seconds"] > 0
+    assert large["max_rss_bytes"] > 200_000_000
+    # As small as this process itself: the system does not tell them apart.
+    assert small["max_rss_bytes"] is None
+
+
+# --- What it prints
+
+
+def test_streams_are_passed_on_and_told_apart(tmp_path: Path) -> None:
+    done = shell(tmp_path, "echo out; echo err >&2; echo more")
+
+    assert (done.stdout, done.stderr) == (b"out\nmore\n", b"err\n")
+    found = {event["stream"]: event for event in of_type(tmp_path, "captured")}
+    assert {name: event["text"] for name, event in found.items()} == {
+        "stdout": "out\nmore\n",
+        "stderr": "err\n",
+    }
+    for event in found.values():
+        assert file_digest(tmp_path / event["path"])[1] == event["digest"]
+        assert Path(event["path"]).match(f"{STEP}/exec_{event['writer']}_?.log")
+        assert not event["truncated"]
+    assert_sound(tmp_path)
+    assert audit(str(tmp_path)).outputs.items == []
+
+
+def test_it_prints_nothing_of_its_own(tmp_path: Path) -> None:
+    done = run(tmp_path, "true")
+
+    assert (done.stdout, done.stderr) == (b"", b"")
+    assert of_type(tmp_path, "captured") == []
+    assert not list(tmp_path.glob("**/exec_*"))
+
+
+def test_stdin_is_the_programs(tmp_path: Path) -> None:
+    done = run(tmp_path, "sort", stdin=None, input=b"b\na\n")
+
+    assert done.stdout == b"a\nb\n"
+
+
+def test_what_is_kept_is_clean_and_what_is_shown_is_untouched(tmp_path: Path) -> None:
+    raw = (
+        b"\x1b]0;title\x07\x1b[31mred\x1b[0m\r\n"
+        b" 10%\r100%\n\n\ta\x00b\xc2\x9b31m\xe2\x80\xae\xff\n\x1bP1$r\x1b\\end"
+    )
+    path = tmp_path / "raw"
+    path.write_bytes(b"x" * 9000 + b"\n" + raw)  # NUL is behind what tells binary from text
+
+    done = run(tmp_path, "cat", path)
+
+    assert done.stdout == path.read_bytes()
+    (event,) = of_type(tmp_path, "captured")
+    assert event["text"].partition("\n")[2].splitlines()[:3] == ["red", "100%", ""]
+    kept = (tmp_path / event["path"]).read_bytes()
+    assert not {0x1B, 0x0D, 0x00, 0x07} & set(kept)
+    assert b"\xc2\x9b" not in kept
+    assert b"\xe2\x80\xae" not in kept
+    assert kept.endswith(b"end")
+
+
+SECRET: Final = "ghp_" + "0123456789abcdefghijABCDEFGHIJ012345"
+KEY: Final = "-----BEGIN RSA PRIVATE KEY-----\n{}-----END RSA PRIVATE KEY-----\n".format(
+    "MIIEpAIBAAKCAQEA75XSJe0EXAMPLEONLY\n" * 40
+)
+
+
+def test_secrets_are_nowhere_in_the_record(tmp_path: Path) -> None:
+    text = (
+        f"{SECRET}\npassword = hunter2hunter2\n{'x' * 200_000} {SECRET} {'y' * 200_000}\n{KEY}after"
+    )
+    (tmp_path / "text").write_text(text)
+
+    done = run(
+        tmp_path / "out",
+        *("sh", "-c", f"cat {tmp_path}/text; : {SECRET}", "--password", "hunter2hunter2"),
+        options=["--env", "API_TOKEN", "--env", "NOT_SET", "--env", "LC_ALL"],
+        env={"API_TOKEN": "a-short-one"},
+    )
+
+    assert done.stdout.decode() == text
+    for path in (tmp_path / "out").rglob("*"):
+        if path.is_file():
+            kept = path.read_text()
+            for secret in (SECRET, "hunter2hunter2", "MIIE", "a-short-one"):
+                assert secret not in kept, path
+    (start,) = of_type(tmp_path / "out", "node_start")
+    assert start["variables"]["NOT_SET"] is None
+    assert start["variables"]["LC_ALL"] == "C.UTF-8"
+    assert start["variables"]["API_TOKEN"].startswith("[REDACTED:")
+    (event,) = of_type(tmp_path / "out", "captured")
+    assert event["text"].endswith("after")
+
+
+def test_much_output_is_cut_in_the_trace_and_whole_in_its_file(tmp_path: Path) -> None:
+    done = shell(tmp_path, "seq 1 300000; echo the last line")
+
+    (event,) = of_type(tmp_path, "captured")
+    kept = (tmp_path / event["path"]).read_bytes()
+    assert kept == done.stdout
+    assert event["size"] == len(kept)
+    assert event["digest"] == f"sha256:{hashlib.sha256(kept).hexdigest()}"
+    assert event["truncated"]
+    assert len(event["text"].encode()) <= 64 * 1024
+    assert event["text"].startswith("1\n2\n")
+    assert event["text"].endswith("the last line\n")
+    assert "bytes left out ...]" in event["text"]
+
+
+def test_megabytes_without_a_newline_and_binary_output_pass(tmp_path: Path) -> None:
+    blob = shell(tmp_path / "blob", "head -c 5000000 /dev/zero | tr '\\0' x")
+    binary = shell(tmp_path / "binary", "head -c 5000000 /dev/zero")
+
+    assert blob.stdout == b"x" * 5_000_000
+    assert binary.stdout == bytes(5_000_000)
+    (event,) = of_type(tmp_path / "blob", "captured")
+    assert (tmp_path / "blob" / event["path"]).read_bytes() == blob.stdout
+    (event,) = of_type(tmp_path / "binary", "captured")
+    assert event["binary"]
+    assert event["digest"] == f"sha256:{hashlib.sha256(binary.stdout).hexdigest()}"
+    assert "text" not in event
+    assert "path" not in event
+
+
+def test_a_reader_that_goes_away_ends_the_program_as_without(tmp_path: Path) -> None:
+    command = [*AUDITFOLD, "exec", "--dir", str(tmp_path), "--", "yes"]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(4) == b"y\ny\n"
+        process.stdout.close()
+        assert process.wait(TIMEOUT_S) == 128 + signal.SIGPIPE
+
+    assert end_of(tmp_path)["signal"] == "SIGPIPE"
+    assert_sound(tmp_path)
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_streams_are_no_ones_trace(tmp_path: Path, redirection: str) -> None:
+    """A file that is opened while descriptor 1 is closed gets its number, and all output."""
+    words = f"exec --dir {tmp_path} -- sh -c 'echo out; echo err >&2'"
+
+    subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m observability {words} {redirection}"],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+        timeout=TIMEOUT_S,
+    )
+
+    assert {event["text"] for event in of_type(tmp_path, "captured")} == {"out\n", "err\n"}
+    assert_sound(tmp_path)
+
+
+def test_a_process_left_behind_keeps_its_output_and_nobody_waits(tmp_path: Path) -> None:
+    """A server that a build starts had its pipe to the recorder closed, or was waited for."""
+    fifo = tmp_path / "go"
+    os.mkfifo(fifo)
+    command = [*AUDITFOLD, "exec", "--dir", str(tmp_path / "out"), "--"]
+    text = f"echo first; (read line < {fifo}; echo $line) & "
+    with subprocess.Popen(
+        [*command, "sh", "-c", text], env=environment(), stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.wait(TIMEOUT_S) == 0
+        fifo.write_text("later\n")
+        assert process.stdout.read() == b"first\nlater\n"
+
+    (event,) = of_type(tmp_path / "out", "captured")
+    assert event["text"] == "first\n"
+    (message,) = of_type(tmp_path / "out", "message")
+    assert "left behind" in message["text"]
+    assert_sound(tmp_path / "out")
+
+
+# --- What it reads and makes
+
+
+def test_inputs_are_digested_before_and_outputs_after(tmp_path: Path) -> None:
+    file, folder = tmp_path / "in.txt", tmp_path / "folder"
+    file.write_text("before\n")
+    folder.mkdir()
+    before = file_digest(file)[1]
+
+    done = shell(
+        tmp_path,
+        "echo after > in.txt; echo made > folder/made",
+        options=["--in", file, "--out", file, "--out", folder],
+        cwd=tmp_path,
+    )
+
+    assert done.returncode == 0, done.stderr
+    (read,) = of_type(tmp_path, "artifact_read")
+    written = of_type(tmp_path, "artifact_written")
+    assert (read["path"], read["digest"]) == ("in.txt", before)
+    assert [(e["path"], e["role"], e["kind"]) for e in written] == [
+        ("in.txt", "output", "file"),
+        ("folder", "output", "directory"),
+    ]
+    assert written[0]["digest"] == file_digest(file)[1] != before
+    assert_sound(tmp_path)
+    (folder / "made").write_text("changed\n")
+    assert audit(str(tmp_path)).findings != []
+
+
+def test_an_output_that_is_not_there_fails_the_node(tmp_path: Path) -> None:
+    done = run(tmp_path, "true", options=["--out", tmp_path / "absent"])
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"auditfold exec: --out {tmp_path}/absent: no such file".encode())
+    end = end_of(tmp_path)
+    assert end["event_type"] == "node_failure"
+    assert end["exit_status"] == 0
+    assert f"--out {tmp_path}/absent" in end["error"]
+
+
+def test_outputs_of_a_program_that_failed_are_not_recorded(tmp_path: Path) -> None:
+    done = shell(tmp_path, "echo half > o; exit 3", options=["--out", "o"], cwd=tmp_path)
+
+    assert (done.returncode, done.stderr) == (3, b"")
+    assert of_type(tmp_path, "artifact_written") == []
+
+
+def test_the_error_says_what_the_program_said_last(tmp_path: Path) -> None:
+    shell(tmp_path, "echo fine; echo 'fatal: no such branch' >&2; exit 128")
+
+    assert end_of(tmp_path)["error"] == "exit status 128: fatal: no such branch"
+
+
+def test_the_outcome_as_json_goes_to_stderr(tmp_path: Path) -> None:
+    done = shell(tmp_path, "echo out; exit 4", options=["--json", "--name", "x"])
+
+    assert done.stdout == b"out\n"
+    found = json.loads(done.stderr)
+    assert (found["node_id"], found["exit_status"], found["exit_code"]) == ("x", 4, 4)
+    assert found["run_id"] == runs(tmp_path)[0]["run_id"]
+    assert found["captured"][0]["stream"] == "stdout"
+
+
+def test_names_of_any_kind_become_a_workflow(tmp_path: Path) -> None:
+    run(tmp_path, "true", options=["--step", "07", "--name", "build/ä\n" + "x" * 300])
+    run(tmp_path, "true", options=["--step", "7", "--name", "a", "--workflow", "nightly"])
+
+    found = {one["step_number"]: one["workflow_id"] for one in runs(tmp_path)}
+    assert found["07"].startswith("step_07_build_ä_xxx")
+    assert found["7"] == "step_7_nightly"
+    assert_sound(tmp_path)
