@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from replay.version import __version__
 
 if TYPE_CHECKING:
+    from observability.capture import TqdmFileWrapper
     from observability.journal import Journal, JournalError
     from observability.logging_handler import AuditHandler
     from observability.nodes import Node
     from observability.observer import ExecutionObserver
-    from observability.progress import TqdmFileWrapper
     from observability.structlog_records import structlog_processor
 
 _HOMES = {
@@ -24,7 +24,7 @@ _HOMES = {
     "Journal": "observability.journal",
     "JournalError": "observability.journal",
     "Node": "observability.nodes",
-    "TqdmFileWrapper": "observability.progress",
+    "TqdmFileWrapper": "observability.capture",
     "structlog_processor": "observability.structlog_records",
 }
 

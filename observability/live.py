@@ -7,16 +7,18 @@ process are read again from the trace, so the two cannot differ.
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import orjson
 
+from observability.capture import stderr, stdout
 from observability.journal import Clock, Durability, Journal, OnError
 from observability.log import AuditLog
-from observability.progress import Bar, TqdmFileWrapper, is_terminal
+from observability.progress import Bar, bar_stream
+from observability.screen import is_terminal, put, put_safely
+from observability.streams import LineStream
 from replay.fold.run import Instant, RunState, apply, beginning
 from replay.show.line import harmless, log_line, render
 from replay.trace.events import Event
@@ -33,8 +35,9 @@ class LiveRun:
         workflow_id: What runs.
         run_id: This run.
         total_nodes: How many nodes there will be, or None.
-        use_tqdm: A bar, or a line a node on stdout.
+        use_tqdm: A bar where stderr is a terminal, or always; or a line a node on stdout.
         quiet: Neither, and blocks go to the log alone.
+        verbose: Print each event to stderr.
         log_path: The log under `audit/`.
         clock: Where stamps come from.
         journal: What else `Journal` takes.
@@ -47,8 +50,9 @@ class LiveRun:
         *,
         run_id: str,
         total_nodes: int | None,
-        use_tqdm: bool,
+        use_tqdm: bool | Literal["always"],
         quiet: bool,
+        verbose: bool,
         log_path: Path,
         clock: Clock,
         durability: Durability,
@@ -58,7 +62,8 @@ class LiveRun:
         self.log = AuditLog(log_path)
         self.console = not use_tqdm and not quiet
         self._quiet = quiet
-        self._terminal = is_terminal(sys.stdout)
+        self._terminal = is_terminal(stdout())
+        self._print = LineStream(stderr, put=put_safely).write if verbose else None
         self.summaries: dict[str, bytes] = {}
         self.run_id = run_id
         self._workflow_id = workflow_id
@@ -68,12 +73,12 @@ class LiveRun:
         self._next = 0  # seq of the first line that state and log do not have
         self.bar: Bar | None = None
         if use_tqdm and not quiet:
-            stream = TqdmFileWrapper(None, None) if is_terminal(sys.stderr) else None
+            always = use_tqdm == "always"
             self.bar = Bar(
                 total_nodes,
-                f"Executing {harmless(workflow_id)}",
+                f"Executing {workflow_id}",
                 log=self._log_bar,
-                stream=stream,
+                stream=bar_stream(always=always) if always or is_terminal(stderr()) else None,
             )
         self.journal = Journal(
             out,
@@ -122,9 +127,12 @@ class LiveRun:
         if event_type == "node_success":
             self._remember(event)
         node_id, bar = event.node_id, self.bar
-        self.log.put(
+        said = (
             log_line(event.timestamp, event_type, node_id, event.message, details.decode()) + "\n"
         )
+        self.log.put(said)
+        if self._print is not None:
+            self._print(said)
         if bar is not None and node_id is not None:
             done = state.nodes_completed + state.nodes_failed + state.nodes_skipped
             if done != bar.n:
@@ -198,13 +206,19 @@ class LiveRun:
 _FALSY = frozenset({b"null", b"{}", b"[]", b'""', b"0", b"0.0", b"false"})
 
 
+# Past the bars, and not into the log of a capture: that has these lines already.
+_STDOUT: Final = LineStream(stdout, put=put)
+
+
 def print_safely(text: str, *, flush: bool = True) -> bool:
     """Write *text* to stdout; return False when there is none, or it is closed or broken."""
-    stream = sys.stdout
+    stream = stdout()
+    if stream is None:
+        return False
     try:
-        stream.write(text)
+        _STDOUT.write(text)
         if flush:
-            stream.flush()
+            _STDOUT.flush()
     except UnicodeEncodeError:
         return print_safely(text.encode("ascii", "backslashreplace").decode(), flush=flush)
     except (OSError, ValueError, AttributeError):

@@ -16,11 +16,12 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NoReturn, ParamSpec, Self, TypeVar, overload
+from typing import Any, Final, Literal, NoReturn, ParamSpec, Self, TypeVar, overload
 
 import orjson
 
 from observability import context
+from observability.capture import Capture, TqdmFileWrapper
 from observability.captured_warnings import CapturedWarnings
 from observability.derived import write_run
 from observability.environment import capture, chosen_fields, chosen_variables
@@ -28,7 +29,6 @@ from observability.joining import check_run_id, check_step
 from observability.journal import Clock, Durability, OnError, close_at_exit
 from observability.live import LiveRun
 from observability.nodes import Node, OpenNodes, describe, relative_to
-from observability.progress import TqdmFileWrapper
 from observability.redact import Redact, Redactor
 from observability.trace_file import JournalError
 from observability.traced import traced
@@ -64,7 +64,8 @@ class ExecutionObserver:
         output_dir: Gets `audit/step_NN/`, `logs/` and `traces/`.
         total_nodes: How many nodes there will be, or None.
         use_tqdm: True: a bar on stderr when that is a terminal, and its state in the log.
-            False: a line a node on stdout.
+            `"always"`: a bar also where stderr is none.  False: a line a node on stdout.
+        verbose: Print each event to stderr, as it stands in the log.
         durability: `none`, `interval` (about once a second) or `always` (before a call returns).
         on_error: `raise` a JournalError when the trace cannot be written, or `warn` and go on.
         redact: Further (name, pattern) pairs, a callable `(key, text) -> text | None`, or False
@@ -94,8 +95,9 @@ class ExecutionObserver:
         workflow_id: str,
         output_dir: str | os.PathLike[str],
         total_nodes: int | None = None,
-        use_tqdm: bool = True,  # noqa: FBT001, FBT002 - the form that programs have
+        use_tqdm: bool | Literal["always"] = True,  # noqa: FBT001, FBT002 - programs have it
         *,
+        verbose: bool = False,
         durability: Durability = "interval",
         on_error: OnError = "raise",
         redact: Redact = None,
@@ -118,6 +120,8 @@ class ExecutionObserver:
         self.total_nodes = None if total_nodes is None else operator.index(total_nodes)
         if self.total_nodes is not None and not 0 <= self.total_nodes <= MAX_INT:
             raise ValueError(f"total_nodes {total_nodes}: want 0 to {MAX_INT}, or None")
+        if isinstance(use_tqdm, str) and use_tqdm != "always":
+            raise ValueError(f"use_tqdm {use_tqdm!r}: want True, False or 'always'")
         self.use_tqdm = use_tqdm
         self.pid = os.getpid()
         began_ns = clock.time_ns()
@@ -137,7 +141,6 @@ class ExecutionObserver:
         # Before there is a file: a `redact` of the caller may raise.
         met = capture(str(self._out), self.gate, fields=fields, variables=variables)
         self._lay_out()
-        self.tqdm_wrapper = TqdmFileWrapper(None, self.audit_log_file)
         self._live = LiveRun(
             self._out,
             self.workflow_id,
@@ -145,12 +148,17 @@ class ExecutionObserver:
             total_nodes=self.total_nodes,
             use_tqdm=use_tqdm,
             quiet=quiet,
+            verbose=verbose,
             log_path=self.audit_log_file,
             clock=clock,
             durability=durability,
             on_error=on_error,
             random=random,
         )
+        self.tqdm_wrapper = TqdmFileWrapper.before(
+            self._live.log, functools.partial(self.gate.text, "text")
+        )
+        self._capture = Capture(self.tqdm_wrapper)
         self._append = self._live.journal.append_clean
         self._at_exit = functools.partial(close_at_exit, self.close)
         atexit.register(self._at_exit)
@@ -396,6 +404,14 @@ class ExecutionObserver:
         """
         return CapturedWarnings(self)
 
+    def capture_progress(self) -> Capture:
+        """Return a context manager that sends the program's prints and bars past this one's bar.
+
+        Within it the bar stays whole and every line of stdout and stderr stands in the log.
+        What other processes write, and what is written as bytes, goes by.
+        """
+        return self._capture
+
     def close(self) -> None:
         """Close the writer without ending the run, which is then interrupted; once is enough.
 
@@ -406,7 +422,7 @@ class ExecutionObserver:
             return
         live = self._live
         if live.bar is not None:
-            live.bar.close("")
+            live.bar.close()
         live.journal.close()
         self._closed = True
         context.end(self)
@@ -539,7 +555,7 @@ class ExecutionObserver:
         """Append the terminal event with the counts of its moment, and close."""
         live = self._live
         if live.bar is not None:
-            live.bar.close("")
+            live.bar.close()
         # Under the lock no other thread ends a node, or syncs, between count and stamp.
         with live.journal.lock:
             state = live.state

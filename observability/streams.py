@@ -1,0 +1,252 @@
+"""What is printed while bars are drawn: past the bars on the screen, as clean lines to a log.
+
+`LineStream` clears the bars of its screen, writes whole lines, and draws the bars again, as
+`tqdm.write` does.  Which bars there are knows `observability.screen`, what stays of escapes
+`observability.terminal_text`.
+"""
+
+import contextlib
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TextIO
+
+from observability.screen import (
+    bars_on,
+    begin_line,
+    drawing,
+    end_line,
+    has_bars,
+    is_terminal,
+    is_tqdm,
+    open_line,
+)
+from observability.terminal_text import LineCleaner
+
+_MOST_CLEANERS: Final = 64  # threads that may have an open line before those that ended are sought
+_BARS: Final = 0  # the key of bars among threads; no thread has it
+_STREAMS: Final["weakref.WeakSet[LineStream]"] = weakref.WeakSet()
+
+
+class LineStream:
+    """A text stream before another one, past the bars that are drawn on the same screen.
+
+    Where no bar is drawn text goes on as it comes.  Where one is, an unfinished line waits for
+    its end or for `flush`, as terminals are line-buffered.  What tqdm writes goes on as it is.
+
+    Args:
+        target: Returns the stream before which this one stands now, or None.
+        put: Writes to it.
+        log: Takes clean lines, or None.
+
+    Threads have a line each, so that two that print do not share one.
+    """
+
+    def __init__(
+        self,
+        target: Callable[[], Any],
+        *,
+        put: Callable[[TextIO, str], None],
+        log: Callable[[list[str]], None] | None = None,
+    ) -> None:
+        self.target = target
+        self._put = put
+        self._log = log
+        self._cleaners: dict[int, LineCleaner] = {}
+        self._held: dict[int, str] = {}
+        self._logging: set[int] = set()
+        self._lock = threading.RLock()
+        _STREAMS.add(self)
+
+    @property
+    def encoding(self) -> str:
+        """The terminal's encoding, which decides how a bar is drawn."""
+        return getattr(self.target(), "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        """Return whether this is a terminal."""
+        return is_terminal(self.target())
+
+    def fileno(self) -> int:
+        """Return the descriptor, for the width of the terminal.
+
+        Raises:
+            OSError: There is none.
+        """
+        target = self.target()
+        if target is None:
+            raise OSError("there is no stream, so it has no descriptor")
+        return int(target.fileno())
+
+    def writable(self) -> bool:
+        """Return True: the log is written where the stream is not."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Write *text*, and each line that it ends to the log.
+
+        Raises:
+            TypeError: It is no text.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        self.send(text, of_bar=_called_by_tqdm())
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each of *lines*, to which nothing is added."""
+        for line in lines:
+            self.write(line)
+
+    def send(self, text: str, *, of_bar: bool) -> None:
+        """Write *text*, which a bar has drawn or somebody has printed."""
+        target = self.target()
+        try:
+            if isinstance(target, LineStream):
+                target.send(text, of_bar=of_bar)
+            elif target is not None and of_bar:
+                # Never on a line that somebody has begun.
+                self._put(target, self._behind(target, None) + text)
+            elif target is not None:
+                self._show(target, self._unheld() + text)
+        finally:
+            if self._log is not None:
+                self._take(text, _BARS if of_bar else threading.get_ident())
+
+    def flush(self) -> None:
+        """Show what there is of a line, and flush the stream before which this one stands."""
+        held = "" if _called_by_tqdm() else self._unheld()
+        target = self.target()
+        if target is None:
+            return
+        if held:
+            self._past_bars(target, held)
+        self.flush_target(target)
+
+    def flush_target(self, target: TextIO) -> None:
+        """Flush *target* as far as it can be."""
+        with contextlib.suppress(OSError, ValueError, AttributeError, RuntimeError):
+            target.flush()
+
+    def finish(self) -> None:
+        """Show lines that have no end yet, and write them to the log."""
+        with self._lock:
+            held, self._held = "".join(self._held.values()), {}
+            cleaners, self._cleaners = self._cleaners, {}
+            for cleaner in cleaners.values():
+                self._to_log(cleaner.finish())
+        target = self.target()
+        if held and target is not None:
+            self._past_bars(target, held)
+
+    def forget(self) -> None:
+        """Forget, in a fork, lines that have no end: the parent will end them."""
+        self._cleaners, self._held, self._logging = {}, {}, set()
+        self._lock = threading.RLock()
+
+    # --- The log
+
+    def _take(self, text: str, key: int) -> None:
+        me = threading.get_ident()
+        with self._lock:
+            if me in self._logging:
+                return  # a print in what is asked about a line, as a rule of redaction
+            cleaner = self._cleaners.get(key)
+            if cleaner is None:
+                self._forget_threads()
+                cleaner = self._cleaners[key] = LineCleaner()
+            self._logging.add(me)
+            try:
+                self._to_log(cleaner.feed(text))
+            finally:
+                self._logging.discard(me)
+
+    def _to_log(self, lines: list[str]) -> None:
+        if lines and self._log is not None:
+            self._log(lines)
+
+    def _forget_threads(self) -> None:
+        """End the lines of threads that have ended, once there are many."""
+        if len(self._cleaners) < _MOST_CLEANERS:
+            return
+        alive = {thread.ident for thread in threading.enumerate()}
+        for key in [key for key in self._cleaners if key != _BARS and key not in alive]:
+            self._to_log(self._cleaners.pop(key).finish())
+
+    # --- The screen
+
+    def _unheld(self) -> str:
+        return self._held.pop(threading.get_ident(), "")
+
+    def _show(self, target: TextIO, text: str) -> None:
+        if has_bars():
+            with drawing() as may_draw:
+                bars = bars_on(target) if may_draw else []
+                if bars and not getattr(target, "write_through", False):
+                    text, unfinished = _cut(text)
+                    if unfinished:
+                        self._held[threading.get_ident()] = unfinished
+                if text:
+                    self._past_bars(target, text)
+        elif text:
+            self._put(target, self._behind(target, self) + text)
+            self._note(target, text)
+
+    def _past_bars(self, target: TextIO, text: str) -> None:
+        """Clear the bars, write *text*, and draw them again behind a whole line."""
+        with drawing() as may_draw:
+            bars = bars_on(target) if may_draw else []
+            if open_line(target) is None:
+                _each(bars, "clear")
+            try:
+                self._put(target, self._behind(target, self) + text)
+                if bars:
+                    self.flush_target(target)
+            finally:
+                self._note(target, text)
+                if open_line(target) is None:
+                    _each(bars, "refresh")
+
+    def _behind(self, target: TextIO, writer: object) -> str:
+        """Return the end of a line that somebody else than *writer* has begun on the screen."""
+        line = open_line(target)
+        if line is None or line.writer is writer:
+            return ""
+        end_line()
+        return "\n"
+
+    def _note(self, target: TextIO, text: str) -> None:
+        """Note whether *text* has left a line on the screen without its end."""
+        if not text.endswith("\n"):
+            if is_terminal(target):
+                begin_line(self, target)
+        elif open_line(target) is not None:
+            end_line()
+
+
+def _cut(text: str) -> tuple[str, str]:
+    """Return the whole lines of *text*, and what stands behind them."""
+    at = text.rfind("\n") + 1
+    return text[:at], text[at:]
+
+
+def _each(bars: Iterable[Any], method: str) -> None:
+    for bar in bars:
+        # A bar whose own stream is closed; tqdm keeps it.
+        with contextlib.suppress(OSError, ValueError):
+            getattr(bar, method)(nolock=True)
+
+
+def _called_by_tqdm() -> bool:
+    """Return whether tqdm called the method that asks."""
+    return is_tqdm(sys._getframe(2).f_globals)  # noqa: SLF001
+
+
+def _in_child() -> None:
+    for stream in list(_STREAMS):
+        stream.forget()
+
+
+os.register_at_fork(after_in_child=_in_child)
