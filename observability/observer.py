@@ -621,7 +621,9 @@ class ExecutionObserver:
 def _want(payload: Mapping[str, Any], key: str, kinds: Mapping[type, str]) -> None:
     """Refuse a value that its event does not declare, before anything of it is written."""
     kind = type(payload[key])
-    if kind not in kinds:
+    # A number that JSON does not hold has become a text, and only such a text is a number.
+    odd = kind is str and kinds is _NUMBER and key not in payload.get("coerced", ())
+    if odd or kind not in kinds:
         raise TypeError(f"{key}: got {kind.__name__}, want {' or '.join(kinds.values())}")
 
 

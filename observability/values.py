@@ -5,16 +5,18 @@ writes it as text and says where.  Both return values that no later change by th
 once they are encoded.
 """
 
+import binascii
+import contextlib
 import math
-import operator
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Any, Final
 
 import orjson
 
+from observability.forms import Lossy, NoFormError, form_of
 from observability.redact import Redactor
 from replay.trace.line import MAX_DEPTH, MAX_INT
 
@@ -24,6 +26,7 @@ _OPTIONS: Final = (
     | orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
+_SORTED: Final = orjson.OPT_SORT_KEYS
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SCALARS: Final = frozenset({bool, type(None)})
 _HIDDEN: Final = "[REDACTED:key]"
@@ -193,16 +196,46 @@ class _Walk:
                 self.value(item, key, f"{path}[{n}]", depth + 1, secret=secret)
                 for n, item in enumerate(value)
             ]
-        return self._number(value, path, secret=secret)
+        if isinstance(value, set | frozenset):
+            return self._set(value, key, path, depth, secret=secret)
+        if isinstance(value, bytes | bytearray | memoryview):
+            return _HIDDEN if secret else self._bytes(bytes(value), key)
+        return self._foreign(value, key, path, depth, secret=secret)
 
-    def _number(self, value: Any, path: str, *, secret: bool) -> Any:
-        """Return an integer of a numeric package as a number."""
-        try:
-            number = operator.index(value)
-        except TypeError:
-            message = f"{path}: got {type(value).__name__}, want a JSON value"
-            raise TypeError(message) from None
-        return _HIDDEN if secret else self._int(number, path)
+    def _foreign(self, value: Any, key: str, path: str, depth: int, *, secret: bool) -> Any:
+        """Return the JSON form of what JSON does not have, as docs/values.md has it."""
+        form = _form(value, path)
+        if isinstance(form, Lossy):
+            if not self._lenient:
+                raise ValueError(f"{path}: {form.what}, want a value that JSON has")
+            self.coerced.append(path)
+            return _HIDDEN if secret else form.text
+        if not isinstance(form, str | int | float | dict | list):
+            # One more level, though nothing is nested: forms of forms must end.
+            self._deeper(path, depth)
+            depth += 1
+        return self.value(form, key, path, depth, secret=secret)
+
+    def _set(
+        self, values: Collection[Any], key: str, path: str, depth: int, *, secret: bool
+    ) -> list[Any]:
+        """Return a set as a list in an order that does not depend on the process.
+
+        Its items have no place, so their paths have no number.
+        """
+        self._deeper(path, depth)
+        before = len(self.coerced)
+        items = [self.value(item, key, f"{path}[]", depth + 1, secret=secret) for item in values]
+        self.coerced[before:] = sorted(self.coerced[before:])
+        return sorted(items, key=_order)
+
+    def _bytes(self, raw: bytes, key: str) -> str:
+        """Return bytes in base64 (RFC 4648), in which no rule would find a secret any more."""
+        if self._redactor is not None:
+            text = raw.decode("latin-1")
+            if self._redactor.text(key, text) != text:
+                return "[REDACTED:bytes]"
+        return binascii.b2a_base64(raw, newline=False).decode()
 
     def _is_secret(self, name: str, value: Any) -> bool:
         if self._redactor is None or not self._redactor.names_secret(name):
@@ -216,11 +249,23 @@ class _Walk:
             if self._redactor is not None:
                 name = self._redactor.scrub(name)
             return _whole(name) if self._lenient else self._whole_or_refused(name, path)
-        if not self._lenient or not (key is None or isinstance(key, int | float)):
-            raise TypeError(f"{path or 'payload'}: key {key!r} is {type(key).__name__}, want str")
-        name = _key_text(key)
+        name = self._key_form(key, path)
         self.coerced.append(f"{path}.{name}" if path else name)
         return name
+
+    def _key_form(self, key: Any, path: str) -> str:
+        """Return a key that is no text as text, where the call is one of older programs."""
+        form = key.value if isinstance(key, Enum) else key
+        if self._lenient and not (form is None or isinstance(form, int | float | str)):
+            with contextlib.suppress(TypeError):
+                form = _form(form, path)
+        if self._lenient and isinstance(form, Lossy | str):
+            text = form.text if isinstance(form, Lossy) else str.__str__(form)
+            return _whole(text if self._redactor is None else self._redactor.scrub(text))
+        if not self._lenient or not (form is None or isinstance(form, int | float)):
+            shown = f"key {key!r}" if key is None or isinstance(key, int | float) else "a key"
+            raise TypeError(f"{path or 'payload'}: {shown} is {type(key).__name__}, want str")
+        return _key_text(form)
 
     def _text(self, text: str, key: str, path: str) -> str:
         if self._redactor is not None:
@@ -257,6 +302,31 @@ class _Walk:
         # A cycle ends here too: no payload is nested without end.
         if depth >= MAX_DEPTH:
             raise ValueError(f"{path[:200]}: nested more than {MAX_DEPTH} deep in its line")
+
+
+def _form(value: Any, path: str) -> Any:
+    """Return one step towards JSON.
+
+    Raises:
+        TypeError: There is none, or the value's own code failed; names the place.
+    """
+    kind = type(value).__name__
+    try:
+        return form_of(value)
+    except NoFormError as error:
+        advice = f"; {error}" if str(error) else ""
+        raise TypeError(f"{path or 'payload'}: got {kind}, want a JSON value{advice}") from None
+    except Exception as error:
+        raise TypeError(f"{path or 'payload'}: {kind} has no form: {error}") from error
+
+
+def _order(form: Any) -> tuple[int, Any]:
+    """Return where an item of a set stands: null, booleans, numbers, texts, and all else."""
+    if form is None or isinstance(form, bool):
+        return (0 if form is None else 1), form or False
+    if isinstance(form, int | float):
+        return 2, form
+    return (3, form) if isinstance(form, str) else (4, orjson.dumps(form, option=_SORTED))
 
 
 def _unique(name: str, taken: Mapping[str, Any]) -> str:

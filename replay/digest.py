@@ -359,6 +359,10 @@ def _check_textual(data: Any) -> None:
     seen: set[int] = set()
     while waiting:
         value = waiting.pop()
+        if isinstance(value, Enum) and inside:
+            # The text of a list has its items by `repr`, which has that of an enum's value.
+            waiting.append(value.value)
+            continue
         if isinstance(value, _TEXTUAL):
             continue
         if not isinstance(value, list | tuple):

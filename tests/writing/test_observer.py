@@ -339,7 +339,7 @@ def test_a_refused_value_leaves_no_trace(tmp_path: Path) -> None:
         observer.node_start("a", 0)
         before = observer.audit_trace_file.read_bytes()
         with pytest.raises(TypeError, match=r"output_summary\.x"):
-            observer.node_success("a", 1.0, None, {"x": {1, 2}})
+            observer.node_success("a", 1.0, None, {"x": {1, 2j}})
 
         assert observer.nodes_completed == 0
         assert observer.audit_trace_file.read_bytes() == before

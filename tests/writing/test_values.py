@@ -1,13 +1,12 @@
 """The gate: what may be written is written as it is, anything else is refused or becomes text."""
 
 import datetime as dt
-import decimal
 import enum
 import json
 import math
 import pathlib
+import re
 import sys
-import uuid
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -115,8 +114,8 @@ loose = st.recursive(
     max_leaves=15,
 )
 foreign = st.sampled_from(
-    [b"x", {1}, object(), 1j, decimal.Decimal(1), dt.date(2026, 1, 1), uuid.UUID(int=1),
-     pathlib.Path("x"), range(3), iter([]), orjson.Fragment(b"{bad"), math, print, bytearray(b"x")]
+    [object(), object, 1j, range(3), iter([]), orjson.Fragment(b"{bad"), math, print, ...,
+     re.compile("x"), dt.UTC, {1: 2}.items(), ValueError("x"), (n for n in range(3))]
 )  # fmt: skip
 
 
@@ -187,10 +186,10 @@ def test_strict_accepts_what_round_trips_and_nothing_else(payload: dict[str, Any
         ({"a": {1: 2}}, TypeError, "a: key 1 is int, want str"),
         ({None: 2}, TypeError, "payload: key None is NoneType, want str"),
         ({"a": object()}, TypeError, "a: got object, want a JSON value"),
-        ({"a": [b"x"]}, TypeError, r"a\[0\]: got bytes, want a JSON value"),
-        ({"a": {1, 2}}, TypeError, "a: got set"),
+        ({"a": [1j]}, TypeError, r"a\[0\]: got complex, want a JSON value"),
+        ({"a": {1, 1j}}, TypeError, r"a\[\]: got complex"),
         ({"a": orjson.Fragment(b"{bad")}, TypeError, "a: got"),
-        ({"a": decimal.Decimal(1)}, TypeError, "a: got Decimal"),
+        ({"a": iter([])}, TypeError, "a: got list_iterator, want a JSON value; give list"),
     ],
 )
 def test_strict_names_what_it_refuses(
