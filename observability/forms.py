@@ -152,7 +152,7 @@ def _numpy_scalar(value: Any) -> Any:
         number = float(value)
         # NaN is unequal to itself, and has a form as a float.
         inexact = number != value and number == number  # noqa: PLR0124
-        return Lossy(str(value), f"number {value} beyond 64 bits") if inexact else number
+        return Lossy(str(value), f"number {value!s} beyond 64 bits") if inexact else number
     if kind in "mM" and bool(value != value):  # noqa: PLR0124 - NaT alone
         return Lossy("NaT", "no time (NaT)")
     if kind == "M":
