@@ -22,7 +22,7 @@ def run() -> list[Row]:
     """Return microseconds an event (two a node), and how many times faster the observer is."""
     with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(io.StringIO()):
         plain = _measure(Path(name), bar=False)
-        with _terminal_as_stderr():
+        with terminal_as_stderr():
             drawn = _measure(Path(name), bar=True)
     return [*_rows(plain, "without a bar", 7.0), *_rows(drawn, "with a bar", 14.0)]
 
@@ -63,7 +63,7 @@ def _rows(times: dict[str, list[float]], how: str, goal: float) -> list[Row]:
 
 
 @contextlib.contextmanager
-def _terminal_as_stderr() -> Iterator[None]:
+def terminal_as_stderr() -> Iterator[None]:
     """Make stderr a pseudo-terminal that somebody reads, as a bar meets it."""
     reading, writing = pty.openpty()
     done = threading.Event()

@@ -72,10 +72,9 @@ def put(stream: TextIO, text: str) -> None:
 
 
 def put_safely(stream: TextIO, text: str) -> None:
-    """Write *text* to a stream that may be closed, odd, or a broken pipe, and flush it."""
+    """Write *text* to a stream that may be closed, odd, or a broken pipe."""
     try:
         stream.write(text)
-        stream.flush()
     except UnicodeEncodeError:
         encoding = getattr(stream, "encoding", None) or "ascii"
         put_safely(stream, text.encode(encoding, "backslashreplace").decode(encoding))
