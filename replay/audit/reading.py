@@ -15,7 +15,6 @@ from tempfile import NamedTemporaryFile
 from typing import BinaryIO, Final
 
 import msgspec
-import orjson
 
 from replay.audit.facts import Facts, Kind, Mark, Spot, Torn
 from replay.audit.lines import Lines, Progress, seq_of
@@ -24,7 +23,7 @@ from replay.audit.scan import Options, TraceScan
 from replay.trace.folder import TraceFile
 from replay.trace.line import MAX_LINE, stored_hash
 from replay.trace.reader import TraceError, open_evidence, raw_lines
-from replay.trace.schema import is_older
+from replay.trace.schema import older_fields
 
 _OPENING: Final = b'{"v":'
 _STEP_FOLDER: Final = re.compile(r"step_[0-9]+")
@@ -208,15 +207,8 @@ def _kind(stream: BinaryIO) -> Kind:
                 break
             if stored_hash(line.data) is not None:
                 return "chained"
-            older = older or _is_older(line.data)
+            older = older or (older_fields(line.data) is not None)
     return "older" if older else "other"
-
-
-def _is_older(line: bytes) -> bool:
-    try:
-        return is_older(orjson.loads(line))
-    except orjson.JSONDecodeError:
-        return False
 
 
 def _count(facts: Facts, stream: BinaryIO) -> None:

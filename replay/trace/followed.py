@@ -18,7 +18,7 @@ from replay.trace.growing import GrowingFile, Piece
 from replay.trace.line import MAX_LINE, LineError, check, continues
 from replay.trace.merge import Key
 from replay.trace.reader import Damage, RawLine, TraceError, open_evidence, raw_lines
-from replay.trace.schema import NewerVersionError, OlderLayout, is_older, version_of
+from replay.trace.schema import NewerVersionError, OlderLayout, older_fields, version_of
 
 
 class Shown(NamedTuple):
@@ -117,9 +117,9 @@ class Parser:
             if fields["v"] == VERSION:
                 return fields
         except LineError:
+            if (older := older_fields(line)) is not None:
+                return self._of_older(older)
             fields = _loads(line)
-            if is_older(fields):
-                return self._of_older(fields)
             if not isinstance(fields, dict) or (version_of(fields) or 0) <= VERSION:
                 raise
         version = fields["v"]
@@ -221,7 +221,7 @@ class FollowedFile:
         self.file.go_to(0)
         first = next(iter(self.file.read(1)), None)
         self.file.go_to(0)
-        return first is not None and first.data is not None and is_older(_loads(first.data))
+        return first is not None and first.data is not None and older_fields(first.data) is not None
 
 
 def stream_items(trace: TraceFile, parser: Parser, keep: Keep | None) -> Iterator[Keyed]:

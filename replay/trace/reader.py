@@ -13,9 +13,9 @@ import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import accumulate, islice
-from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, NamedTuple, Protocol, cast
 
 import orjson
@@ -28,7 +28,7 @@ from replay.trace.schema import (
     OlderLayout,
     decode_event,
     decode_unknown,
-    is_older,
+    older_fields,
     version_of,
 )
 
@@ -67,8 +67,11 @@ def open_evidence(path: str | os.PathLike[str]) -> BinaryIO:
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        if Path(name).is_symlink():
-            raise TraceError(name, "a symbolic link, want a regular file") from error
+        with suppress(OSError):
+            target = os.readlink(name)
+            raise TraceError(
+                name, f"a symbolic link to {target}, want a regular file: links are not followed"
+            ) from error
         if error.errno == errno.ENXIO:  # a socket, or a device that is not there
             raise TraceError(name, "not a regular file") from error
         raise
@@ -357,9 +360,9 @@ class EventReader:
         try:
             if length > MAX_LINE:
                 raise LineError("malformed", f"line of {length} bytes, want at most {MAX_LINE}")
+            if (older := older_fields(data)) is not None:
+                return self._older.event(older, number)
             fields = orjson.loads(data)
-            if is_older(fields):
-                return self._older.event(fields, number)
             version = version_of(fields) if isinstance(fields, dict) else None
             if version is not None and version != VERSION:
                 if version > VERSION and continues(data, self._previous if number else None):

@@ -4,6 +4,7 @@ Traces of the older layout have no `v` and no `hash`, and naive local timestamps
 become events here, cut into runs at `workflow_start` by (workflow_id, pid).
 """
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,6 +20,7 @@ decode_event: Final = msgspec.json.Decoder(AnyEvent).decode
 
 # What decoding raises for bytes that are no event; the last one for a line nested very deep.
 NO_EVENT: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_YEAR_10000: Final = 253_402_300_800
 _OLDER_NAMES: Final = ENVELOPE - {"hash"}
 
 
@@ -76,6 +78,32 @@ def is_older(fields: Any) -> bool:
         and isinstance(fields.get("event_type"), str)
         and isinstance(fields.get("timestamp"), str)
     )
+
+
+def older_fields(line: bytes) -> dict[str, Any] | None:
+    """Return what *line* says if it is one of the older layout, else None.
+
+    That observer wrote what Python's json writes: NaN and infinities, and halves of surrogate
+    pairs.  They are text here, as the writer of this version has them.
+    """
+    try:
+        fields = None if line.startswith(b'{"v":') else orjson.loads(line)
+    except orjson.JSONDecodeError:
+        try:
+            fields = _without_surrogates(json.loads(line, parse_constant=str))
+        except (ValueError, RecursionError):
+            return None
+    return fields if is_older(fields) else None
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    return value
 
 
 class OlderLayout:
@@ -148,9 +176,10 @@ class OlderLayout:
 def _epoch_us(fields: dict[str, Any]) -> int:
     """Return the instant of an older line: its `epoch_seconds`, else its local `timestamp`."""
     epoch = fields.get("epoch_seconds")
-    if isinstance(epoch, int | float):
+    # Not where it could be no date: before 1970, or behind the year 9999.
+    if isinstance(epoch, int | float) and 0 < epoch < _YEAR_10000:
         return round(epoch * 1e6)
     try:
         return round(datetime.fromisoformat(fields["timestamp"]).timestamp() * 1e6)
-    except ValueError as error:
+    except (ValueError, OverflowError, OSError) as error:
         raise LineError("malformed", f"timestamp: {error}") from None
