@@ -4,6 +4,7 @@ It is no evidence and never read back; every writer of a step appends to the sam
 """
 
 import contextlib
+import fcntl
 import os
 import threading
 import time
@@ -165,8 +166,25 @@ os.register_at_fork(after_in_child=_in_child)
 
 
 def _open(path: Path) -> FileIO:
+    if path.is_symlink():
+        _remove_link(path)
     with contextlib.suppress(FileNotFoundError):
         return open_regular(path, create=False)
     with contextlib.suppress(FileExistsError):
         return open_regular(path, create=True)
     return open_regular(path, create=False)  # another process was faster
+
+
+def _remove_link(path: Path) -> None:
+    """Make room for the log; what the link leads to stays.
+
+    The runner around the older observer left links in the place of log and trace.
+    """
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Otherwise the log that another process has just made could be the one that is removed.
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if path.is_symlink():
+            path.unlink()
+    finally:
+        os.close(folder)

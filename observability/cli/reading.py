@@ -19,18 +19,23 @@ from replay.fold.files import Source, sources_of
 from replay.fold.run import RunState
 from replay.fold.runs import Fold, Frozen
 from replay.trace.folder import NoTraceError, Place, locate
+from replay.trace.links import links
 
 
 def open_place(path: str) -> tuple[Place, list[Source]]:
-    """Return what PATH means and its traces.
+    """Return what PATH means and its traces; say which of them are links, and left out.
 
     Raises:
         NoTraceError: There is neither a trace nor a registry.
+        TraceError: There are links, and nothing else.
         click.exceptions.Exit: There is a registry, and its traces are gone.
     """
     place = locate(path)
     refuse_lost_traces(path, place)
-    return place, sources_of(place)
+    sources = sources_of(place)
+    for link in links(place):
+        say(f"{link.trace.shown}: {link.message()}; left out")
+    return place, sources
 
 
 def say_damage(path: str, folded: Fold[Any]) -> None:

@@ -13,7 +13,8 @@ import msgspec
 
 from replay.trace.events import Process
 from replay.trace.folder import Place
-from replay.trace.reader import EventReader, open_evidence
+from replay.trace.links import links
+from replay.trace.reader import EventReader, TraceError, open_evidence
 
 Key = tuple[str, str, int]
 """Place of an event in the order: (sort time, writer, seq)."""
@@ -44,10 +45,22 @@ class Source(NamedTuple):
 
 
 def sources_of(place: Place) -> list[Source]:
-    """Return the trace files of *place*; standard input is kept in a nameless file."""
+    """Return the trace files of *place*; standard input is kept in a nameless file.
+
+    A link in the place of a trace is left out: `replay.trace.links` tells which.
+
+    Raises:
+        TraceError: There are links, and nothing else.
+    """
     if place.kind == "stdin":
         return [Source("-", _spooled(open_evidence("-")))]
-    return [Source(trace.name, opener(trace.path)) for trace in place.traces]
+    left_out = {link.trace: link for link in links(place)}
+    if left_out and len(left_out) == len(place.traces):
+        only = next(iter(left_out.values()))
+        raise TraceError(place.given, f"no trace: {only.trace.shown} is {only.message()}")
+    return [
+        Source(trace.name, opener(trace.path)) for trace in place.traces if trace not in left_out
+    ]
 
 
 def opener(path: os.PathLike[str]) -> Callable[[], IO[bytes]]:

@@ -6,6 +6,7 @@ everything, but for clocks that were set back meanwhile: `auditfold replay` has 
 """
 
 import os
+import stat
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -62,9 +63,15 @@ def recent_sources(
         begin = own.get(os.path.abspath(trace.path))
         if begin is not None:
             found.append(_own_part(trace.path, name, begin, first.timestamp[:_SECOND]))
-        elif trace.path.lstat().st_mtime >= first.epoch_seconds - _LAG_S:
+        elif _is_recent(trace.path.lstat(), first):
             found.append(Source(name, opener(trace.path)))
     return found
+
+
+def _is_recent(status: os.stat_result, first: _Stamp) -> bool:
+    """Return whether a file, and no link, was written since *first*."""
+    is_link = stat.S_ISLNK(status.st_mode)
+    return not is_link and status.st_mtime >= first.epoch_seconds - _LAG_S
 
 
 def _step(path: Path) -> Place:

@@ -16,10 +16,16 @@ _LIST_S: Final = 2.0
 
 
 class Listing:
-    """What `locate` says of a PATH, and when it must be asked again."""
+    """What `locate` says of a PATH, and when it must be asked again.
+
+    Attributes:
+        given: The PATH.
+        out: OUT, once it is known.
+    """
 
     def __init__(self, given: str) -> None:
         self.given = given
+        self.out: str | None = None
         self._stamps: dict[Path, int | None] = {}
         self._settled_at = self._next_at = float("-inf")
 
@@ -41,6 +47,7 @@ class Listing:
         # Taken before the folders are read: a change meanwhile is seen the next time.
         stamps = {folder: _stamp(folder) for folder in self._stamps}
         place = locate(self.given)
+        self.out = None if place.out is None else str(place.out)
         folders = _folders(place)
         if stamps != self._stamps or folders != list(stamps):
             self._settled_at = now_s + _SETTLE_S

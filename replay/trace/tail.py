@@ -32,6 +32,7 @@ from replay.trace.followed import (
 from replay.trace.growing import Change, GrowingFile
 from replay.trace.hints import Hints
 from replay.trace.line import MAX_LINE
+from replay.trace.links import link_at
 from replay.trace.listing import Listing
 from replay.trace.reader import TraceError
 from replay.trace.schema import NewerVersionError
@@ -337,7 +338,9 @@ class Tail:
                 if alone:
                     raise
                 self._refused[trace.path] = _identity(trace.path)
-                notices.append(Notice(trace.shown, _reason(error)))
+                link = link_at(trace, self._listing.out)
+                reason = _reason(error) if link is None else link.message()
+                notices.append(Notice(trace.shown, reason))
                 continue
             self._files[trace.path] = followed
             opened.append(followed)

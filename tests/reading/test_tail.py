@@ -700,7 +700,7 @@ def test_a_link_in_place_of_a_trace_is_told_once_and_not_followed(tmp_path: Path
     assert [type(item) for item in found] == [Notice, Notice]
     assert [item.message for item in found if isinstance(item, Notice)] == [
         "was replaced; going on with what is in its place",
-        "a symbolic link, want a regular file",
+        "a symbolic link to elsewhere: links are not followed",
     ]
     for _ in range(3):
         assert following.look() == []
