@@ -7,7 +7,18 @@ import sys
 
 from benchmarks.measure import Row
 
-NAMES = ("append", "emit", "bar", "redact", "audit", "fold", "memory", "tail_latency", "startup")
+NAMES = (
+    "append",
+    "emit",
+    "bar",
+    "records",
+    "redact",
+    "audit",
+    "fold",
+    "memory",
+    "tail_latency",
+    "startup",
+)
 
 
 def main(arguments: list[str]) -> int:

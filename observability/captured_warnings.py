@@ -5,17 +5,32 @@ warnings before is shown them still, and a warning belongs to the observer that 
 it was raised, not to the one whose block began last.
 """
 
+import os
 import threading
 import warnings
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from observability.context import current_observer
-from observability.messages import complain, say, text_field
+from observability.messages import complain, say
+from observability.nodes import first_part
 from observability.values import Gate
 
 if TYPE_CHECKING:
     from observability.observer import ExecutionObserver
+
+
+class _Hook:
+    """Who may change the hook: one thread at a time; the child of a fork begins with a new lock."""
+
+    lock = threading.Lock()
+
+
+def _renew() -> None:
+    _Hook.lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew)
 
 
 class _Thread(threading.local):
@@ -38,9 +53,10 @@ class CapturedWarnings:
     def __enter__(self) -> Self:
         if not self._over:
             raise RuntimeError("capture_warnings: this block is open already; make another one")
-        self._over = False
-        self._before = warnings.showwarning
-        _install(self)
+        with _Hook.lock:
+            self._over = False
+            self._before = warnings.showwarning
+            _install(self)
         return self
 
     def __exit__(
@@ -49,11 +65,12 @@ class CapturedWarnings:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._over = True
         # A block of another thread may have begun in this one, and end later.  What the program
         # itself has put there since stays, and what it keeps of this one hands on.
-        while isinstance(shown := warnings.showwarning, CapturedWarnings) and shown._over:  # noqa: SLF001
-            _install(shown._before)  # noqa: SLF001
+        with _Hook.lock:
+            self._over = True
+            while isinstance(shown := warnings.showwarning, CapturedWarnings) and shown._over:  # noqa: SLF001
+                _install(shown._before)  # noqa: SLF001
 
     def __call__(  # noqa: PLR0917 - as `warnings` calls it
         self,
@@ -81,9 +98,9 @@ class CapturedWarnings:
         def fields(gate: Gate) -> dict[str, Any]:
             return {
                 "level": "warning",
-                "text": text_field(gate, "text", str(message)),
+                "text": first_part(gate, "text", str(message)),
                 "category": gate.name("category", category.__name__),
-                "place": text_field(gate, "place", place),
+                "place": first_part(gate, "place", place),
             }
 
         try:

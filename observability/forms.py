@@ -36,6 +36,7 @@ HIDDEN: Final = "[REDACTED:secret]"
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _DAY: Final = 86_400  # seconds
+_MOST_ITEMS: Final = 1 << 19  # of an array: no line holds more, and each becomes an object
 _PLAIN_KINDS: Final = "biuU"  # of numpy: booleans, integers, texts
 _FLOAT64_SIZE: Final = 8  # bytes
 # Units of numpy, in attoseconds; years and months have no length.
@@ -168,6 +169,8 @@ def _numpy_scalar(value: Any) -> Any:
 def _numpy_array(value: Any) -> Any:
     if _is(value, "numpy.ma", "MaskedArray"):
         raise NoFormError("say what stands for the masked values, with .filled(value)")
+    if value.size > _MOST_ITEMS:
+        raise NoFormError(f"{value.size} items; write them to a file, and node.output(path)")
     kind = value.dtype.kind
     if value.ndim == 0:
         return value.item() if kind == "O" else value[()]

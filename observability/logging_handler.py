@@ -9,8 +9,8 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from observability.messages import extra_fields, say, text_field
-from observability.nodes import describe
+from observability.messages import extra_fields, say
+from observability.nodes import describe, first_part, last_part
 from observability.values import Gate
 from replay.trace.line import utc_second
 
@@ -76,7 +76,7 @@ class AuditHandler(logging.Handler):
         extra = {key: value for key, value in vars(record).items() if key not in _OWN}
         return {
             "level": level_of(record.levelno),
-            "text": text_field(gate, "text", record.getMessage()),
+            "text": first_part(gate, "text", record.getMessage()),
             "logger": gate.name("logger", str(record.name)),
             "level_name": gate.name("level_name", str(record.levelname)),
             "occurred_at": _timestamp(record.created),
@@ -100,7 +100,7 @@ def _exception_fields(record: logging.LogRecord, gate: Gate) -> dict[str, Any]:
         return describe(error, gate)
     # What a queue has carried is text only.
     text = record.exc_text or record.stack_info
-    return {"traceback": text_field(gate, "traceback", text)} if text else {}
+    return {"traceback": last_part(gate, "traceback", text)} if text else {}
 
 
 def _timestamp(epoch_seconds: float) -> str:

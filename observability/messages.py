@@ -11,14 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from observability.context import Scope, current, current_of
-from observability.nodes import LARGEST_TEXT, LARGEST_VALUE
+from observability.nodes import LARGEST_VALUE
 from observability.values import Gate, encode
 
 if TYPE_CHECKING:
     from observability.observer import ExecutionObserver
-
-# Looked through for secrets before it is cut, so that none is cut in two.
-_LARGEST_LOOKED_AT: Final = 16 * LARGEST_TEXT
 
 
 class _Thread(threading.local):
@@ -69,11 +66,6 @@ def say(
 
 def _is_over(scope: Scope) -> bool:
     return not scope.observer.is_open
-
-
-def text_field(gate: Gate, key: str, text: str) -> str:
-    """Return *text* as it may be kept, cut to 64 Ki characters."""
-    return gate.text(key, text[:_LARGEST_LOOKED_AT])[:LARGEST_TEXT]
 
 
 def extra_fields(gate: Gate, extra: Mapping[str, Any]) -> dict[str, Any]:

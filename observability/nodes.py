@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from observability.observer import ExecutionObserver
 
 LARGEST_TEXT: Final = 64 * 1024  # characters of an error's text, and of its traceback
+# Looked through for secrets before it is cut, so that none is cut in two and not known any more.
+_LOOKED_AT: Final = 16 * LARGEST_TEXT
 LARGEST_VALUE: Final = 64 * 1024  # bytes of JSON: a value, or the list of a directory
 
 
@@ -214,10 +216,20 @@ def describe(error: BaseException, gate: Gate) -> dict[str, Any]:
     except Exception as own:  # noqa: BLE001 - anybody's __str__
         text = f"no text: its __str__ raised {type(own).__name__}"
     return {
-        "error": gate.text("error", text[:LARGEST_TEXT]) or type(error).__name__,
+        "error": first_part(gate, "error", text) or type(error).__name__,
         "error_type": type(error).__name__,
-        "traceback": gate.text("traceback", "".join(format_exception(error))[-LARGEST_TEXT:]),
+        "traceback": last_part(gate, "traceback", "".join(format_exception(error))),
     }
+
+
+def first_part(gate: Gate, key: str, text: str) -> str:
+    """Return the first 64 Ki characters of *text* as they may be kept."""
+    return gate.text(key, text[:_LOOKED_AT])[:LARGEST_TEXT]
+
+
+def last_part(gate: Gate, key: str, text: str) -> str:
+    """Return the last 64 Ki characters of *text* as they may be kept."""
+    return gate.text(key, text[-_LOOKED_AT:])[-LARGEST_TEXT:]
 
 
 def relative_to(out: "Path", path: str) -> str:

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
-from observability.messages import complain, extra_fields, say, text_field
-from observability.nodes import describe
+from observability.messages import complain, extra_fields, say
+from observability.nodes import describe, first_part, last_part
 from observability.values import Gate
 
 _LEVELS: Final = {
@@ -55,7 +55,7 @@ def _fields(logger: Any, method_name: str, event: Mapping[str, Any], gate: Gate)
     }
     return {
         "level": _LEVELS.get(level_name, "note"),
-        "text": text_field(gate, "text", str(event.get("event", ""))),
+        "text": first_part(gate, "text", str(event.get("event", ""))),
         **({"logger": gate.name("logger", name)} if isinstance(name, str) else {}),
         "level_name": gate.name("level_name", str(level_name).upper()),
         **_exception_fields(event, gate),
@@ -73,4 +73,4 @@ def _exception_fields(event: Mapping[str, Any], gate: Gate) -> dict[str, Any]:
     if isinstance(info, BaseException):
         return describe(info, gate)
     text = event.get("exception")
-    return {"traceback": text_field(gate, "traceback", text)} if isinstance(text, str) else {}
+    return {"traceback": last_part(gate, "traceback", text)} if isinstance(text, str) else {}

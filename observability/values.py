@@ -206,10 +206,12 @@ class _Walk:
         """Return the JSON form of what JSON does not have, as docs/values.md has it."""
         form = _form(value, path)
         if isinstance(form, Lossy):
+            if secret:
+                return _HIDDEN
             if not self._lenient:
                 raise ValueError(f"{path}: {form.what}, want a value that JSON has")
             self.coerced.append(path)
-            return _HIDDEN if secret else form.text
+            return form.text
         if not isinstance(form, str | int | float | dict | list):
             # One more level, though nothing is nested: forms of forms must end.
             self._deeper(path, depth)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, assert_type
 
+import structlog
+
 from observability import (
     AuditHandler,
     ExecutionObserver,
@@ -12,6 +14,7 @@ from observability import (
     JournalError,
     Node,
     TqdmFileWrapper,
+    structlog_processor,
 )
 from replay import Finding, TraceError, Verdict
 from replay.fold import read_metadata, read_report
@@ -71,6 +74,12 @@ def errors_are_of_the_system(error: JournalError) -> None:
 def streams_and_handlers_fit_where_they_go(path: Path) -> None:
     logging.getLogger().addHandler(AuditHandler())
     print("x", file=TqdmFileWrapper(None, path))
+    structlog.configure(processors=[structlog_processor])
+
+
+def warnings_are_a_block(obs: ExecutionObserver) -> None:
+    with obs.capture_warnings(), obs.node("a"):
+        pass
 
 
 def what_is_read_has_types(out: Path, finding: Finding, error: TraceError) -> None:

@@ -330,7 +330,9 @@ def test_a_key_that_names_a_secret_hides_every_form() -> None:
         np.array([1]), pathlib.PurePosixPath("x"), uuid.UUID(int=1),
     ]  # fmt: skip
     for value in values:
-        text, _ = leniently({"password": value})
+        text, coerced = leniently({"password": value})
+        assert coerced == []
+        assert text == written({"password": value})
         assert set(re.findall(r'"[^"]*"|\d+', text)) <= {
             '"password"', '"user"', '"token"', '"[REDACTED:key]"'
         }, text  # fmt: skip

@@ -150,6 +150,18 @@ def test_a_secret_is_not_cut_in_two(
     assert observer.is_open
 
 
+def test_no_secret_of_an_error_is_cut_in_two(memory: Path) -> None:
+    """A key without its head, which the cut took away, was no key to the rules."""
+    key = f"-----BEGIN PRIVATE KEY-----\n{'MIIE' * 200}\n-----END PRIVATE KEY-----"
+    with made(memory) as observer:
+        observer.node_start("a")
+        observer.node_failure("a", ValueError(f"{key} {'x' * 65_500}"), 0.1)
+        observer.node_start("b")
+        observer.node_failure("b", ValueError(f"{'x' * 65_500} {key}"), 0.1)
+
+    assert "MIIEMIIE" not in observer.audit_trace_file.read_text()
+
+
 def test_the_place_of_a_record_stands_where_it_was_asked_for(
     memory: Path, observer: ExecutionObserver, log: logging.Logger
 ) -> None:
@@ -772,6 +784,22 @@ def test_blocks_may_end_in_the_order_in_which_they_began(
 
     assert [m["text"] for m in messages(memory)] == ["one is left"]
     assert shown.texts == ["one is left", "none is left"]
+
+
+def test_blocks_of_many_threads_leave_the_hook_that_was_there(
+    memory: Path, observer: ExecutionObserver, shown: Shown
+) -> None:
+    def work(n: int) -> None:
+        for m in range(100):
+            with observer.capture_warnings():
+                warnings.warn(f"{n} {m}", UserWarning, stacklevel=1)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+
+    assert hook() is shown
+    said = sorted(f"{n} {m}" for n in range(4) for m in range(100))
+    assert sorted(m["text"] for m in messages(memory)) == sorted(shown.texts) == said
 
 
 def test_a_warning_belongs_to_the_observer_and_node_it_was_raised_in(
