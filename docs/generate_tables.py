@@ -70,6 +70,7 @@ def json_type(kind: shape.Type) -> str:
         shape.StrType: "string",
         shape.NoneType: "null",
         shape.RawType: "any JSON",
+        shape.AnyType: "any JSON",
     }
     return names[type(kind)]
 

@@ -10,6 +10,7 @@ import functools
 import operator
 import os
 import string
+import threading
 import time
 import warnings
 from collections.abc import Callable, Collection, Mapping
@@ -38,9 +39,10 @@ from replay.digest import hash_output
 from replay.fold.run import node_times
 from replay.show.line import harmless
 from replay.show.summary import error_block, header, summary
-from replay.trace.events import Seconds
+from replay.trace.events import Event, Seconds
 from replay.trace.folder import check_workflow_id, step_number
 from replay.trace.line import MAX_INT, utc_second
+from replay.trace.schema import decode_event
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -493,6 +495,25 @@ class ExecutionObserver:
         )
 
     # --- Inside
+
+    @property
+    def lock(self) -> threading.RLock:
+        """What makes an event and its application one; a fork has another one."""
+        return self._live.journal.lock
+
+    @property
+    def last_us(self) -> int:
+        """CLOCK_MONOTONIC of the last event of this process, in microseconds."""
+        return int(self._live.state.last.mono_us)
+
+    def tell(self, event_type: str, payload: Mapping[str, Any]) -> Event | None:
+        """Append an event whose values have passed the gate, and return it as it was written.
+
+        Returns:
+            None where it was not: it is queued, or was dropped (under `warn`).
+        """
+        line = self._append(event_type, payload)
+        return None if line is None else decode_event(line)
 
     def record(
         self, event_type: str, payload: Mapping[str, Any], node_id: str | None, index: int | None

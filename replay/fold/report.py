@@ -28,18 +28,31 @@ from replay.fold.run import (
     nodes_of,
     seconds_between,
 )
+from replay.fold.run_units import file_views, other_views, report_heads, step_views
 from replay.fold.runs import Fold, Standing
+from replay.fold.units import Units
 from replay.trace.events import (
     ArtifactWritten,
+    Captured,
+    CheckMade,
     Event,
+    ExceptionRaised,
     Message,
+    MetadataChanged,
     NodeFailed,
     NodeResult,
     NodeRetried,
     NodeSkipped,
     NodeStarted,
     NodeSucceeded,
+    ProgressSet,
+    ReviewCleared,
+    ReviewRequested,
     Seconds,
+    UnitAttached,
+    UnitBegun,
+    UnitEdited,
+    UnitStatusSet,
     WorkflowStarted,
 )
 from replay.trace.host import Hosts
@@ -111,6 +124,7 @@ class ReportState(RunState, gc=False, kw_only=True):
     messages: list[dict[str, Any]] = msgspec.field(default_factory=list)
     outputs: list[Output] = msgspec.field(default_factory=list)
     results: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    units: Units = msgspec.field(default_factory=Units)
 
 
 # --- One handler an event type
@@ -210,8 +224,11 @@ def on_artifact_written(state: ReportState, event: ArtifactWritten) -> None:
 
 
 def on_message(state: ReportState, event: Message) -> None:
-    """A message about a node that is known stands there, any other at the run."""
+    """A message about a unit or a node that is known stands there, any other at the run."""
     runs.on_message(state, event)
+    if event.unit is not None:
+        state.units.apply(event)
+        return
     said = _said(event)
     node = _known(state, event)
     if node is not None:
@@ -220,6 +237,29 @@ def on_message(state: ReportState, event: Message) -> None:
         state.messages.append({**said, "node_id": event.node_id, "node_index": event.node_index})
     else:
         state.messages.append(said)
+
+
+def on_unit(state: ReportState, event: Any) -> None:
+    """What is said of a unit is that unit's."""
+    state.units.apply(event)
+
+
+def on_unit_status(state: ReportState, event: UnitStatusSet) -> None:
+    """Failures are the run's as well."""
+    runs.on_unit_status(state, event)
+    state.units.apply(event)
+
+
+def on_unit_attached(state: ReportState, event: UnitAttached) -> None:
+    """A step of a file is the run's failure no more."""
+    runs.on_unit_attached(state, event)
+    state.units.apply(event)
+
+
+def on_captured(state: ReportState, event: Captured) -> None:
+    """What a unit wrote is that unit's."""
+    if event.unit is not None:
+        state.units.apply(event)
 
 
 ReportState.HANDLERS = {
@@ -233,6 +273,22 @@ ReportState.HANDLERS = {
     NodeResult: on_node_result,
     ArtifactWritten: on_artifact_written,
     Message: on_message,
+    **dict.fromkeys(
+        (
+            UnitBegun,
+            ProgressSet,
+            CheckMade,
+            MetadataChanged,
+            UnitEdited,
+            ReviewRequested,
+            ReviewCleared,
+            ExceptionRaised,
+        ),
+        on_unit,
+    ),
+    UnitStatusSet: on_unit_status,
+    UnitAttached: on_unit_attached,
+    Captured: on_captured,
 }
 
 
@@ -295,7 +351,7 @@ _SAID: Final = (
     "place",
     "omitted",
 )
-_NODES: Final = b'"nodes": []'
+_EMPTY: Final = b"[]"
 
 
 def report(fold: Fold[Any], state: ReportState, hosts: Hosts) -> dict[str, Any]:
@@ -308,7 +364,8 @@ def report(fold: Fold[Any], state: ReportState, hosts: Hosts) -> dict[str, Any]:
     """
     standing = fold.standing(state, hosts)
     found = report_head(state, standing)
-    found["nodes"] = list(node_views(state, standing))
+    for name, many in _lists(state, standing).items():
+        found[name] = list(many)
     return found
 
 
@@ -326,27 +383,50 @@ def report_chunks(
         fold: Where the run was folded.
         state: The run.
         hosts: Who tells which processes live.
-        statuses: Leave nodes out that have none of these; none if None.
+        statuses: Leave nodes, files and steps out that have none of these; none if None.
         nodes: Which nodes, in which order; all, in the order they came, if None.
     """
     standing = fold.standing(state, hosts)
-    head = orjson.dumps(report_head(state, standing), option=orjson.OPT_INDENT_2)
-    before, empty, after = head.rpartition(_NODES)
-    yield before + empty[:-1]
-    separator = b"\n    "
-    for node_id, node in nodes_of(state) if nodes is None else nodes:
-        view = node_view(state, node_id, node, standing)
+    rest = orjson.dumps(report_head(state, standing), option=orjson.OPT_INDENT_2)
+    many = _lists(state, standing)
+    if nodes is not None:
+        many["nodes"] = (node_view(state, node_id, node, standing) for node_id, node in nodes)
+    pieces = []
+    for _ in many:
+        # The lists are the last values of the head.
+        rest, _, behind = rest.rpartition(_EMPTY)
+        pieces.append(behind)
+    yield rest
+    for name in many:
+        yield from _array(many[name], statuses)
+        yield pieces.pop()
+    yield b"\n"
+
+
+def _lists(state: ReportState, standing: Standing) -> dict[str, Iterator[dict[str, Any]]]:
+    """Return what a report has many of, in the order in which it has them."""
+    now_us = state.last.mono_us
+    return {
+        "steps": step_views(state.units, standing.status, now_us),
+        "files": file_views(state.units, standing.status, now_us),
+        "nodes": node_views(state, standing),
+    }
+
+
+def _array(many: Iterator[dict[str, Any]], statuses: Collection[str] | None) -> Iterator[bytes]:
+    separator = b"[\n    "
+    for view in many:
         if statuses is not None and view["status"] not in statuses:
             continue
         text = orjson.dumps(view, option=orjson.OPT_INDENT_2)
         # A newline in JSON as orjson writes it stands between values, never in a text.
         yield separator + text.replace(b"\n", b"\n    ")
         separator = b",\n    "
-    yield (b"\n  ]" if separator[:1] == b"," else b"]") + after + b"\n"
+    yield b"\n  ]" if separator[:1] == b"," else _EMPTY
 
 
 def report_head(state: ReportState, standing: Standing) -> dict[str, Any]:
-    """Return a report without its nodes: the list is there, and empty, at the end."""
+    """Return a report without what it has many of: those lists are there, and empty, at the end."""
     ended = state.ended
     done = state.nodes_completed + state.nodes_failed + state.nodes_skipped
     return {
@@ -378,6 +458,10 @@ def report_head(state: ReportState, standing: Standing) -> dict[str, Any]:
         "messages": state.messages,
         "outputs": [run_output_view(output) for output in state.outputs],
         "results": [result_view(result) for result in state.results],
+        "reports": report_heads(state.units, standing.status),
+        "units": other_views(state.units, standing.status, state.last.mono_us),
+        "steps": [],
+        "files": [],
         "nodes": [],
     }
 

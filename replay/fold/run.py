@@ -21,6 +21,8 @@ from replay.trace.events import (
     NodeStarted,
     NodeSucceeded,
     Seconds,
+    UnitAttached,
+    UnitStatusSet,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowStarted,
@@ -116,6 +118,7 @@ class RunState(msgspec.Struct, gc=False, kw_only=True):
         warnings: Messages of level `warning`.
         errors: Messages of level `error`.
         dropped: Events that could not be written, as `gap` events say.
+        failed_units: Ids of the files and batch steps that failed last; the values mean nothing.
         ends: Its last line in each file, by the file's name; kept by `replay.fold.runs`.
         begun_in: The file of its first event.
         begun_at: `seq` of its first event there.
@@ -153,6 +156,7 @@ class RunState(msgspec.Struct, gc=False, kw_only=True):
     warnings: int = 0
     errors: int = 0
     dropped: int = 0
+    failed_units: dict[str, bool] = msgspec.field(default_factory=dict)
     ends: dict[str, End] = msgspec.field(default_factory=dict)
     begun_in: str = ""
     begun_at: int = 0
@@ -366,6 +370,20 @@ def on_message(state: RunState, event: Message) -> None:
         state.errors += 1
 
 
+def on_unit_status(state: RunState, event: UnitStatusSet) -> None:
+    """A file or a batch step that failed fails the run; a step of a file is that file's affair."""
+    if event.status == FAILED and not event.inside:
+        state.failed_units[event.unit] = True
+    elif state.failed_units:
+        state.failed_units.pop(event.unit, None)
+
+
+def on_unit_attached(state: RunState, event: UnitAttached) -> None:
+    """A step that failed alone may turn out to be one of a file."""
+    if event.inside and state.failed_units:
+        state.failed_units.pop(event.unit, None)
+
+
 def on_gap(state: RunState, event: Gap) -> None:
     """What is not in the record is at least counted."""
     state.dropped += event.dropped or 0
@@ -381,6 +399,8 @@ RunState.HANDLERS = {
     NodeSkipped: on_node_skipped,
     Message: on_message,
     Gap: on_gap,
+    UnitStatusSet: on_unit_status,
+    UnitAttached: on_unit_attached,
     _Started: on_node_start,
     _Succeeded: on_node_success,
     _Failed: on_node_failure,
@@ -483,7 +503,12 @@ def status_of(state: RunState, *, alive: bool) -> Status:
     """Return the status of the run; *alive*: a process that writes to it is there."""
     if state.terminal is None:
         return "running" if alive else "interrupted"
-    if state.terminal == "workflow_error" or state.nodes_failed or state.broken:
+    if (
+        state.terminal == "workflow_error"
+        or state.nodes_failed
+        or state.broken
+        or state.failed_units
+    ):
         return "failed"
     return "succeeded"
 

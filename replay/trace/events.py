@@ -265,9 +265,10 @@ class ArtifactRead(Event, tag="artifact_read", kw_only=True):
 
 
 class Captured(Event, tag="captured", kw_only=True):
-    """What a program printed, cleaned of escapes and redacted.
+    """What a program, or a unit's block, printed, cleaned of escapes and redacted.
 
-    `stream` is `stdout`, `stderr`, or `terminal` for both at once.  `text` has at most 64 KiB of
+    `stream` is `stdout`, `stderr`, or `terminal` for both at once; with `lines`, one a warning that
+    was given in a unit's block, it is `warnings`.  `text` has at most 64 KiB of
     it, its beginning and its end if it is `truncated`; all of it stands in the file `path`, which
     is no output: `digest` says what was written there.  `text` and `path` are null for binary
     output, of which `size` and `digest` are those of its bytes.
@@ -280,6 +281,8 @@ class Captured(Event, tag="captured", kw_only=True):
     path: str | None = None
     digest: str | None = None
     binary: bool = False
+    unit: str | None = None
+    lines: list[str] | None = None
 
 
 # --- The run and its nodes
@@ -391,7 +394,7 @@ class NodeResult(Event, tag="node_result", kw_only=True):
 
 
 class Message(Event, tag="message", kw_only=True):
-    """Something said about a node or the run; `level` is `note`, `warning` or `error`.
+    """Something said about a unit, a node or the run; `level` is `note`, `warning` or `error`.
 
     By the program's logging: `logger`, `level_name`, `occurred_at` (UTC, as the envelope's
     `timestamp`) and, in `extra`, what was said beside the text; `omitted` names what of it has
@@ -412,6 +415,121 @@ class Message(Event, tag="message", kw_only=True):
     extra: msgspec.Raw = msgspec.Raw(b"null")
     coerced: list[str] | None = None
     omitted: list[str] | None = None
+    unit: str | None = None
+
+
+# --- Units: reports, files and steps
+
+
+class UnitBegun(Event, tag="unit_begin", kw_only=True):
+    """A report, file, step or unit of another `kind` begins, in `parent` where it has one.
+
+    Sizes, MIME types and ids are those of this moment.  `state` is what a unit held that began
+    before it was recorded; it then stands for all other fields.
+    """
+
+    unit: str
+    kind: str
+    parent: str | None = None
+    status: str = "running"
+    label: str | None = None
+    id: str | None = None
+    metadata: dict[str, Any] | None = None
+    path: str | None = None
+    name: str | None = None
+    file_id: str | None = None
+    size_bytes: Int | None = None
+    mime_type: str | None = None
+    n_steps: Int | None = None
+    report_kind: str | None = None
+    batch_id: Int | str | None = None
+    output_path: str | None = None
+    fields: dict[str, Any] | None = None
+    state: dict[str, Any] | None = None
+
+
+class UnitStatusSet(Event, tag="unit_status", kw_only=True):
+    """A unit starts or ends; `inside` says that it is a step of a file.
+
+    `cause` is `explicit`, `inferred` from its checks, steps and errors, or `exception`.
+    """
+
+    unit: str
+    status: str
+    cause: str = "explicit"
+    inside: bool = False
+
+
+class UnitAttached(Event, tag="unit_attached", kw_only=True):
+    """A unit that began alone becomes one of `parent`, under its final id."""
+
+    unit: str
+    parent: str
+    id: str | None = None
+    inside: bool = False
+
+
+class ProgressSet(Event, tag="progress", kw_only=True):
+    """What the banner of a report says."""
+
+    unit: str
+    stage: str
+    percent: Int
+    text: str = ""
+
+
+class CheckMade(Event, tag="check", kw_only=True):
+    """A step was checked."""
+
+    unit: str
+    name: str
+    ok: bool
+    detail: str | None = None
+
+
+class MetadataChanged(Event, tag="metadata", kw_only=True):
+    """Keys of a unit's metadata go, then keys are set."""
+
+    unit: str
+    deleted: list[str] | None = None
+    patch: dict[str, Any] | None = None
+
+
+class UnitEdited(Event, tag="edited", kw_only=True):
+    """A field of a unit gets another value; a list is given whole."""
+
+    unit: str
+    field: str
+    value: Any
+
+
+class ReviewRequested(Event, tag="review_requested", kw_only=True):
+    """Somebody should look at a unit, and why."""
+
+    unit: str
+    reason: str | None = None
+
+
+class ReviewCleared(Event, tag="review_cleared", kw_only=True):
+    """Nobody needs to look at a unit any more."""
+
+    unit: str
+
+
+class ExceptionRaised(Event, tag="exception", kw_only=True):
+    """An exception came out of a unit's block; `reraised` says that it went on from there.
+
+    `chain` lists the exceptions behind it, as `Type: text`.
+    """
+
+    unit: str
+    error: str
+    error_type: str
+    error_module: str | None = None
+    traceback: str | None = None
+    chain: list[str] | None = None
+    suppressed: bool = False
+    reraised: bool = False
 
 
 class UnknownEvent(Event, tag="unknown", kw_only=True):
@@ -439,6 +557,16 @@ AnyEvent = (
     | NodeRetried
     | NodeResult
     | Message
+    | UnitBegun
+    | UnitStatusSet
+    | UnitAttached
+    | ProgressSet
+    | CheckMade
+    | MetadataChanged
+    | UnitEdited
+    | ReviewRequested
+    | ReviewCleared
+    | ExceptionRaised
 )
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {

@@ -1,0 +1,126 @@
+"""Fields of a live unit: what a program reads and sets, each change an event.
+
+How the change is recorded is the unit's affair (`observability.units`).
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+from typing import Any, Generic, Self, TypeVar, overload
+
+T = TypeVar("T")
+
+
+class Field(Generic[T]):
+    """A field of a unit's state; setting it is an event.
+
+    Args:
+        read: What a program gets for what the state holds.
+        write: What the state holds for what a program gives.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Any], T] | None = None,
+        write: Callable[[Any, Any], Any] | None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
+        self._read, self._write, self._name = read, write, name or ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = self._name or name
+
+    @overload
+    def __get__(self, unit: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, unit: Any, owner: type) -> T: ...
+
+    def __get__(self, unit: Any, owner: type) -> Any:
+        if unit is None:
+            return self
+        value = getattr(unit.state, self._name)
+        return value if self._read is None or value is None else self._read(value)
+
+    def __set__(self, unit: Any, value: Any) -> None:
+        if self._write is None:
+            raise AttributeError(f"{self._name} of a {type(unit).__name__} cannot be set")
+        unit.edit(self._name, self._write(unit, value))
+
+
+class Items:
+    """A list of messages or checks; setting it replaces what is in it."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, unit: Any, owner: type) -> Any:
+        return self if unit is None else unit.recorded_list(self._name)
+
+    def __set__(self, unit: Any, items: Iterable[Any]) -> None:
+        new = list(items)
+        # `unit.notes += [...]` sets what it has changed already.
+        if items is not unit.recorded_list(self._name):
+            unit.record_list(self._name, lambda kept: kept.__setitem__(slice(None), new))
+
+
+def a_text(unit: Any, value: Any) -> str:
+    """Return a text that a program gives."""
+    if not isinstance(value, str):
+        raise TypeError(f"got {type(value).__name__}, want str")
+    text: str = unit.clean_text(value)
+    return text
+
+
+def a_text_or_none(unit: Any, value: Any) -> str | None:
+    """Return a text, or None."""
+    return None if value is None else a_text(unit, value)
+
+
+def a_percent(_: Any, value: Any) -> int:
+    """Return a number as percent, 0 to 100."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - NaN
+        raise TypeError(f"percent: got {value!r}, want a number")
+    return int(min(max(value, 0), 100))
+
+
+def a_path(unit: Any, value: Any) -> str:
+    """Return a path as text."""
+    if not isinstance(value, str | PurePath):
+        raise TypeError(f"path: got {type(value).__name__}, want str or Path")
+    text: str = unit.clean_text(str(Path(value)))
+    return text
+
+
+def a_path_or_none(unit: Any, value: Any) -> str | None:
+    """Return a path as text, or None."""
+    return None if value is None else a_path(unit, value)
+
+
+def a_time(_: Any, value: Any) -> str | None:
+    """Return a time as a timestamp."""
+    if value is None:
+        return None
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise TypeError(f"got {value!r}, want a datetime with its zone")
+    return timestamp_of(value)
+
+
+def timestamp_of(when: datetime) -> str:
+    """Return a time as events have it: UTC, microseconds, `Z`."""
+    return when.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+class OwnField:
+    """A field that a subclass of `ReportBase` has declared."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, unit: Any, owner: type) -> Any:
+        return self if unit is None else (unit.state.fields or {}).get(self._name)
+
+    def __set__(self, unit: Any, value: Any) -> None:
+        clean = unit.clean_values({self._name: value})[self._name]
+        unit.edit(f".{self._name}", clean)

@@ -1,0 +1,505 @@
+"""A live unit: a handle over a state, whose every change is an event.
+
+A change makes an event, hands it to the trace of an observer, if there is one, and applies it by
+`replay.fold.units.apply`, which a fold calls with the same event.  So what is live and what is
+replayed are the same.  The units that programs use are in `observability.reporting`.
+"""
+
+import itertools
+import json
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import msgspec
+import orjson
+
+from observability import context
+from observability.attached import Attached
+from observability.dumps import Status, as_json, check_of, in_python, without_none
+from observability.recording import RecordedDict, RecordedList
+from observability.values import Gate
+from replay.fold import unit_views as views
+from replay.fold.units import UnitState, apply, begun, place
+from replay.trace.events import (
+    Captured,
+    CheckMade,
+    Event,
+    ExceptionRaised,
+    Message,
+    MetadataChanged,
+    UnitBegun,
+    UnitEdited,
+)
+from replay.trace.line import utc_second
+
+if TYPE_CHECKING:
+    from observability.observer import ExecutionObserver
+
+LEVELS: Final = {"notes": "note", "warnings": "warning", "errors": "error"}
+# After these, metadata may hold something that is changed without a call.
+_FILL_METADATA: Final = frozenset({MetadataChanged, ExceptionRaised, Captured})
+PLAIN: Final = Gate(None)
+
+
+# --- What all live units share
+
+
+class _Process:
+    """What belongs to this process: the lock of units without an observer, and unit ids."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew, as a fork does."""
+        self.lock = threading.RLock()
+        self.prefix = os.urandom(5).hex()
+        self.count = itertools.count(1)
+
+    def new_unit(self) -> str:
+        """Return an id that no other process has."""
+        return f"{self.prefix}-{next(self.count):x}"
+
+
+PROCESS: Final = _Process()
+# A fork may inherit a lock that a thread of the parent holds, and must not name units as it does.
+os.register_at_fork(after_in_child=PROCESS.begin)
+
+
+# What an event has that was never written.
+_UNWRITTEN: Final[dict[str, Any]] = {
+    "v": 1,
+    "seq": 0,
+    "epoch_seconds": 0.0,
+    "pid": 0,
+    "writer": "",
+    "workflow_id": "",
+    "step_number": "",
+    "hash": "",
+}
+
+
+def _stamped(kind: type[Event], payload: Mapping[str, Any]) -> Event:
+    """Return an event that is written nowhere, with the time of now."""
+    second, nanos = divmod(time.time_ns(), 1_000_000_000)
+    return kind(
+        **_UNWRITTEN,
+        timestamp=f"{utc_second(second).decode()}.{nanos // 1000:06d}Z",
+        mono_us=time.monotonic_ns() // 1000,
+        **payload,
+    )
+
+
+class LiveUnit:
+    """A handle over the state of one unit.
+
+    Attributes:
+        state: What it says; changed by events alone.
+        observer: Where events go; None: nowhere.
+        parent: What it stands in.
+        derived: Its id was made of its label.
+        warned: It was said that changes are in no trace any more.
+    """
+
+    __slots__ = ("__weakref__", "_known", "derived", "observer", "parent", "state", "warned")
+
+    state: Any
+    observer: "ExecutionObserver | None"
+    parent: "LiveUnit | None"
+    derived: bool
+    warned: bool
+    _known: bytes | None
+
+    # --- Events
+
+    @property
+    def lock(self) -> Any:
+        """What makes an event and its application one."""
+        return PROCESS.lock if self.observer is None else self.observer.lock
+
+    @property
+    def gate(self) -> Gate:
+        """What values go through."""
+        return PLAIN if self.observer is None else self.observer.gate
+
+    def _emit(self, kind: type[Event], payload: dict[str, Any]) -> Any:
+        """Write an event if somebody keeps it; return it as it was written."""
+        observer = self.observer
+        if observer is not None:
+            if observer.is_open:
+                event = observer.tell(str(kind.__struct_config__.tag), payload)
+                if event is not None:
+                    return event
+            else:
+                self._warn_of_the_end()
+        return _stamped(kind, payload)
+
+    def record(self, kind: type[Event], payload: dict[str, Any]) -> None:
+        """Make an event of this unit and apply it.  Values have passed the gate."""
+        with self.lock:
+            if self._known is not None:
+                self._compare()
+            payload["unit"] = self.state.unit
+            parent = self.parent
+            apply(self.state, self._emit(kind, payload), None if parent is None else parent.state)
+            if kind in _FILL_METADATA:
+                self._know()
+
+    def begin_in(
+        self, parent: "LiveUnit | None", payload: dict[str, Any], *, derived: bool = False
+    ) -> None:
+        """Begin, in *parent* or alone; `observer` is set, and *payload* has passed its gate."""
+        self.parent, self._known, self.derived, self.warned = parent, None, derived, False
+        payload["unit"] = PROCESS.new_unit()
+        if parent is not None:
+            payload["parent"] = parent.state.unit
+        event = self._emit(UnitBegun, payload)
+        self.state = begun(event)
+        self._know()
+        if parent is not None:
+            parent.take(self, event)
+
+    def take(self, child: "LiveUnit", event: Event) -> None:
+        """Let *child* stand in this unit."""
+        place(self.state, child.state, event)
+        self.children_like(child).add(child)
+
+    def children_like(self, child: "LiveUnit") -> Attached:
+        """Return the list that *child* stands in, or would."""
+        raise NotImplementedError
+
+    def all_children(self) -> "Iterable[LiveUnit]":
+        """Return all that stands in this unit."""
+        return ()
+
+    @property
+    def root(self) -> "LiveUnit":
+        """What it stands in that stands in nothing."""
+        root: LiveUnit = self
+        while root.parent is not None:
+            root = root.parent
+        return root
+
+    def _warn_of_the_end(self) -> None:
+        root = self.root
+        if not root.warned:
+            root.warned = True
+            warnings.warn(
+                f"the run of {root!r} has ended: what changes now is not in its trace",
+                RuntimeWarning,
+                stacklevel=6,
+            )
+
+    # --- Values
+
+    def clean_text(self, text: Any) -> str:
+        """Return what is said as it may be kept."""
+        return self.gate.text("text", text if isinstance(text, str) else str(text))
+
+    def clean_text_or_none(self, text: Any) -> str | None:
+        """Return what is said as it may be kept, or None."""
+        return None if text is None else self.clean_text(text)
+
+    def clean_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return JSON values that are nobody else's.
+
+        Raises:
+            TypeError: A value has no JSON form; names the key.
+            ValueError: A number is out of range; names the key.
+        """
+        if not isinstance(values, Mapping):
+            raise TypeError(f"metadata: got {type(values).__name__}, want a mapping")
+        try:
+            clean = self.gate.strict(values)
+        except TypeError:
+            clean = self.gate.strict({key: as_json(value) for key, value in values.items()})
+        for value in clean.values():
+            if type(value) is dict or type(value) is list:
+                copied: dict[str, Any] = orjson.loads(orjson.dumps(clean))
+                return copied
+        return dict(clean)
+
+    def edit(self, name: str, value: Any) -> None:
+        """Record another value of a field, and set it."""
+        self.record(UnitEdited, {"field": name, "value": value})
+
+    # --- Lists and metadata
+
+    def recorded_list(self, name: str) -> Any:
+        """Return a list of this unit, which records how it is changed."""
+        items = getattr(self.state, name)
+        if type(items) is not RecordedList:
+            items = RecordedList(items or (), self, name)
+            setattr(self.state, name, items)
+        return items
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the program says besides; setting keys is recorded."""
+        items = self.state.metadata
+        if type(items) is not RecordedDict:
+            items = RecordedDict(items or {}, self)
+            self.state.metadata = items
+        return items
+
+    @metadata.setter
+    def metadata(self, values: Mapping[str, Any]) -> None:
+        kept = self.metadata
+        if values is not kept:
+            self.record_metadata(list(kept), dict(values))
+
+    def record_append(self, name: str, item: Any) -> None:
+        """Record one more message or check."""
+        if name == "checks":
+            check = check_of(item)
+            self.record(
+                CheckMade,
+                {
+                    "name": self.clean_text(check.name),
+                    "ok": check.ok,
+                    "detail": self.clean_text_or_none(check.detail),
+                },
+            )
+        else:
+            self.record(Message, {"level": LEVELS[name], "text": self.clean_text(item)})
+
+    def record_list(self, name: str, change: Callable[[list[Any]], Any]) -> Any:
+        """Record what *change* makes of a list."""
+        with self.lock:
+            items = list(self.recorded_list(name))
+            result = change(items)
+            if name == "checks":
+                value: list[Any] = [msgspec.to_builtins(check_of(item)) for item in items]
+                value = self.clean_values({name: value})[name]
+            else:
+                value = [self.clean_text(item) for item in items]
+            self.edit(name, value)
+        return result
+
+    def record_metadata(self, deleted: list[str], patch: Mapping[str, Any]) -> None:
+        """Record keys that go and keys that are set."""
+        payload: dict[str, Any] = {}
+        if deleted:
+            payload["deleted"] = deleted
+        if patch:
+            payload["patch"] = self.clean_values(patch)
+        self.record(MetadataChanged, payload)
+
+    def _know(self) -> None:
+        """Remember the metadata, if something in it can be changed without a call."""
+        metadata = self.state.metadata
+        nested = metadata and any(type(value) in {dict, list} for value in metadata.values())
+        self._known = orjson.dumps(metadata) if nested else None
+
+    def _compare(self) -> None:
+        """Record what was changed inside values of the metadata; what cannot be is put back."""
+        metadata, known = self.state.metadata, self._known
+        if _json_or_none(metadata) == known:
+            return
+        before = orjson.loads(known or b"{}")
+        changed = [
+            key
+            for key in metadata
+            if key not in before or _json_or_none(metadata[key]) != orjson.dumps(before[key])
+        ]
+        self._known = None
+        try:
+            clean = self.clean_values({key: metadata[key] for key in changed})
+        except (TypeError, ValueError) as error:
+            for key in changed:
+                dict.__setitem__(metadata, key, before.get(key))
+            self._know()
+            text = f"a change inside metadata was not kept: {error}"
+            warnings.warn(text, RuntimeWarning, stacklevel=5)
+            self.record(Message, {"level": "warning", "text": text})
+            return
+        self.record(MetadataChanged, {"patch": clean})
+
+    def compare_all(self) -> None:
+        """Record nested changes here and in all that stands here."""
+        if self._known is not None:
+            self._compare()
+        for child in self.all_children():
+            child.compare_all()
+
+    # --- Into a trace
+
+    def adopt(self, observer: "ExecutionObserver") -> None:
+        """Record this unit, and all that stands in it, in the trace of *observer* from now on."""
+        with PROCESS.lock, observer.lock:
+            self.compare_all()
+            self.begin_again(observer, self.parent)
+
+    def begin_again(self, observer: "ExecutionObserver | None", parent: "LiveUnit | None") -> None:
+        """Begin with what was there before: in another trace, or in another unit."""
+        held: UnitState = self.state
+        plain = msgspec.to_builtins(held)
+        for name in ("unit", "kind", "steps", "files", "tally"):
+            plain.pop(name, None)
+        self.observer = observer
+        payload = {
+            "unit": held.unit if parent is None else PROCESS.new_unit(),
+            "kind": held.kind,
+            "label": self.clean_text(held.label),
+            "state": self.gate.strict(plain),
+        }
+        if parent is not None:
+            payload["parent"] = parent.state.unit
+        event = self._emit(UnitBegun, payload)
+        self.state = begun(event)
+        self._keep_containers(held)
+        self._know()
+        if parent is not None:
+            place(parent.state, self.state, event)
+        for child in self.all_children():
+            child.begin_again(observer, self)
+
+    def _keep_containers(self, held: UnitState) -> None:
+        """Let lists and metadata that somebody holds go on being this unit's."""
+        for name in (*LEVELS, "checks"):
+            items = getattr(held, name, None)
+            if type(items) is RecordedList:
+                list.__setitem__(items, slice(None), getattr(self.state, name) or ())
+                setattr(self.state, name, items)
+        if type(held.metadata) is RecordedDict:
+            dict.clear(held.metadata)
+            dict.update(held.metadata, self.state.metadata or {})
+            self.state.metadata = held.metadata
+
+    # --- Dumps
+
+    def now_us(self) -> int:
+        """Return where the duration of what runs ends: the last event, where there are events."""
+        if self.observer is None:
+            return time.monotonic_ns() // 1000
+        return self.observer.last_us
+
+    def model_dump(
+        self,
+        *,
+        mode: str = "python",
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] | None = None,
+        exclude_none: bool = False,
+    ) -> dict[str, Any]:
+        """Return the unit as a dict, with all that stands in it.
+
+        Args:
+            mode: `json`: as `model_dump_json` has it.  `python`: times are datetimes, paths Paths
+                and statuses a `Status`.
+            include: Leave out all other fields of this unit.
+            exclude: Leave these fields of this unit out.
+            exclude_none: Leave out what is None, at every depth.
+
+        Raises:
+            ValueError: *mode* is neither.
+        """
+        if mode not in {"json", "python"}:
+            raise ValueError(f"mode {mode!r}: want 'python' or 'json'")
+        with self.lock:
+            self.compare_all()
+            # A copy: nothing that is returned is part of the report.
+            view = orjson.loads(orjson.dumps(views.unit_view(self.state, self.now_us())))
+        if mode == "python":
+            view = in_python(view)
+        if include is not None:
+            wanted = set(include)
+            view = {key: value for key, value in view.items() if key in wanted}
+        for key in exclude or ():
+            view.pop(key, None)
+        return without_none(view) if exclude_none else dict(view)
+
+    def model_dump_json(self, *, indent: int | None = None, **how: Any) -> str:
+        """Return the unit as JSON; *how* as for `model_dump`."""
+        view = self.model_dump(mode="json", **how)
+        return json.dumps(
+            view,
+            indent=indent,
+            ensure_ascii=False,
+            separators=None if indent is not None else (",", ":"),
+        )
+
+    def json_of(self, *, indent: bool = True) -> list[bytes]:
+        """Return the unit's JSON, in pieces."""
+        with self.lock:
+            self.compare_all()
+            return list(views.json_chunks(self.state, self.now_us(), indent=indent))
+
+    @classmethod
+    def model_validate(cls, view: Any) -> Self:
+        """Return a report as it was dumped: nothing starts, and no file is looked at again.
+
+        Args:
+            view: What `model_dump` returned, or a report.
+
+        Raises:
+            ValueError: It is no such thing; says why.
+        """
+        if isinstance(view, LiveUnit):
+            view = view.model_dump(mode="json")
+        if not isinstance(view, Mapping):
+            raise ValueError(f"got {type(view).__name__}, want the dump of a report")  # noqa: TRY004 - bad data
+        return cls._of_view(PLAIN.strict({k: as_json(v) for k, v in view.items()}))
+
+    @classmethod
+    def model_validate_json(cls, text: str | bytes) -> Self:
+        """Return a report as it was dumped to JSON.
+
+        Raises:
+            ValueError: It is no such thing; says why.
+        """
+        return cls.model_validate(orjson.loads(text))
+
+    @classmethod
+    def _of_view(cls, view: Mapping[str, Any]) -> Self:
+        raise NotImplementedError
+
+    @classmethod
+    def over(cls, state: UnitState, parent: "LiveUnit | None" = None) -> Self:
+        """Return a handle over a state that is in no trace."""
+        self = cls.__new__(cls)
+        self.state, self.parent, self.observer = state, parent, None
+        self.derived = self.warned = False
+        self._know()
+        self._wrap()
+        return self
+
+    def _wrap(self) -> None:
+        """Make the handles of what stands in the state."""
+
+    def record_if_observed(self) -> Self:
+        """Let the observer that is current record it from now on."""
+        observer = context.current_observer()
+        if observer is not None:
+            self.adopt(observer)
+        return self
+
+    def __reduce__(self) -> Any:
+        # What travels to another process is what it says, not the trace that it is in.
+        return _revive, (type(self), self.model_dump_json())
+
+    def __repr__(self) -> str:
+        state = self.state
+        return (
+            f"<{type(self).__name__} {getattr(state, 'name', '') or state.label!r} {self.status}>"
+        )
+
+    @property
+    def status(self) -> Status:
+        """How it stands."""
+        return Status(self.state.status)
+
+
+def _revive(kind: type[LiveUnit], text: str) -> LiveUnit:
+    return kind.model_validate_json(text)
+
+
+def _json_or_none(value: Any) -> bytes | None:
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return None

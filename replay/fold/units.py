@@ -1,0 +1,550 @@
+"""Reports, files and steps as states: what the events of a unit add up to.
+
+`apply` is the whole meaning of an event for a unit.  Live reports (`observability.reporting`) call
+it with each event they make, a fold with each line it reads, so both hold the same.  Nothing here
+reads a clock or a disk, and every handler takes any event in any order.  What a unit looks like
+as JSON is `replay.fold.unit_views`; the rules are in docs/reports.md.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from replay.trace.events import (
+    Captured,
+    CheckMade,
+    Event,
+    ExceptionRaised,
+    Message,
+    MetadataChanged,
+    ProgressSet,
+    ReviewCleared,
+    ReviewRequested,
+    UnitAttached,
+    UnitBegun,
+    UnitEdited,
+    UnitStatusSet,
+)
+
+PENDING: Final = "pending"
+RUNNING: Final = "running"
+SUCCEEDED: Final = "succeeded"
+FAILED: Final = "failed"
+SKIPPED: Final = "skipped"
+STATUSES: Final = (PENDING, RUNNING, SUCCEEDED, FAILED, SKIPPED)
+TERMINAL: Final = frozenset({SUCCEEDED, FAILED, SKIPPED})
+
+PIPELINE: Final = "pipeline"
+FILE: Final = "file"
+STEP: Final = "step"
+
+_ALL: Final = 100  # percent
+
+
+class Check(msgspec.Struct, frozen=True, gc=False):
+    """One thing that was checked, and how that went."""
+
+    name: str
+    ok: bool
+    detail: str | None = None
+
+
+class ReviewFlag(msgspec.Struct, frozen=True, gc=False):
+    """Whether somebody should look at a unit, and why."""
+
+    flagged: bool = False
+    reason: str | None = None
+
+
+NO_REVIEW: Final = ReviewFlag()
+
+
+class Tally(msgspec.Struct, gc=False):
+    """How many of a unit's own units have each status."""
+
+    pending: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.pending + self.running + self.finished
+
+    @property
+    def finished(self) -> int:
+        """Those that have ended."""
+        return self.succeeded + self.failed + self.skipped
+
+
+class UnitState(msgspec.Struct, gc=False, kw_only=True):
+    """What a unit of any kind has.
+
+    Attributes:
+        unit: Its id in the trace.
+        kind: `step`, `file`, `pipeline`, or the name of a kind of the user's own.
+        label: Its name for people.
+        id: Its name among its siblings.
+        status: As last set.
+        percent: As last set, 0 to 100.
+        started_at: Timestamp of its start.
+        finished_at: Timestamp of its end, None while it runs.
+        began_us: CLOCK_MONOTONIC of the start, None where that is not known any more.
+        ended_us: The same of the end.
+        kept_ms: The duration of a unit that was loaded, whose clock is gone.
+        reopened: It went on, or was ended again, after its end.
+        notes: None until there is one; like the other lists.
+        fields: What a kind of the user's own has besides.
+    """
+
+    unit: str
+    kind: str
+    label: str = ""
+    id: str | None = None
+    status: str = PENDING
+    percent: int = 0
+    started_at: str | None = None
+    finished_at: str | None = None
+    began_us: int | None = None
+    ended_us: int | None = None
+    kept_ms: float | None = None
+    reopened: bool = False
+    notes: list[str] | None = None
+    warnings: list[str] | None = None
+    errors: list[str] | None = None
+    metadata: dict[str, Any] | None = None
+    review: ReviewFlag = NO_REVIEW
+    fields: dict[str, Any] | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it would succeed if it ended now; it changes nothing."""
+        if self.status == FAILED or self.errors:
+            return False
+        return self.status == SUCCEEDED or self.parts_ok
+
+    @property
+    def parts_ok(self) -> bool:
+        """Whether what it consists of is as it should be."""
+        return True
+
+
+class StepState(UnitState, gc=False, kw_only=True):
+    """A step."""
+
+    checks: list[Check] | None = None
+
+    @property
+    def parts_ok(self) -> bool:
+        """Whether no check has failed."""
+        return all(check.ok for check in self.checks or ())
+
+
+class FileState(UnitState, gc=False, kw_only=True):
+    """A file with its steps.
+
+    Attributes:
+        path: As the program gave it.
+        name: As the program gave it, or the last part of the path.
+        file_id: As the program gave it.
+        size_bytes: As of its beginning.
+        mime_type: By the name's extension, as of its beginning.
+        n_steps: How many steps there will be, where that is known.
+        steps: In the order in which they began.
+        tally: Their statuses.
+    """
+
+    path: str = ""
+    name: str = ""
+    file_id: str | None = None
+    size_bytes: int | None = None
+    mime_type: str | None = None
+    n_steps: int | None = None
+    steps: "list[AnyState]" = msgspec.field(default_factory=list)
+    tally: Tally = msgspec.field(default_factory=Tally)
+
+    @property
+    def parts_ok(self) -> bool:
+        """Whether every step is."""
+        return all(step.ok for step in self.steps)
+
+
+class PipelineState(UnitState, gc=False, kw_only=True):
+    """A batch: its banner, its steps and its files.
+
+    Attributes:
+        batch_id: As the program gave it.
+        report_kind: `validation`, `process` or `test`.
+        stage: Of the banner.
+        message: Of the banner.
+        updated_at: When the banner, a step or a file last changed.
+        output_path: Where the program saves it.
+        steps: The batch's own, in the order in which they began.
+        files: Likewise.
+        tally: The statuses of both.
+    """
+
+    batch_id: int | str | None = None
+    report_kind: str = "process"
+    stage: str = ""
+    message: str = ""
+    updated_at: str | None = None
+    output_path: str | None = None
+    steps: "list[AnyState]" = msgspec.field(default_factory=list)
+    files: "list[AnyState]" = msgspec.field(default_factory=list)
+    tally: Tally = msgspec.field(default_factory=Tally)
+
+
+AnyState: TypeAlias = UnitState
+Parent: TypeAlias = FileState | PipelineState
+
+_KINDS: Final[dict[str, type[UnitState]]] = {
+    STEP: StepState,
+    FILE: FileState,
+    PIPELINE: PipelineState,
+}
+
+
+# --- How a unit stands
+
+
+def rollup(state: PipelineState, *, running_as: str = RUNNING) -> str:
+    """Return the status of a batch: that of its steps and files together.
+
+    Args:
+        state: The batch.
+        running_as: What is said of it while something in it runs.
+    """
+    tally = state.tally
+    total = tally.total
+    if not total:
+        return PENDING
+    if tally.failed:
+        return FAILED
+    if tally.running:
+        return running_as
+    if tally.skipped == total:
+        return SKIPPED
+    return SUCCEEDED if tally.finished == total else PENDING
+
+
+def percent(state: UnitState) -> int:
+    """Return how far a unit is: a file by its steps, of those planned where that is known."""
+    if not isinstance(state, FileState) or state.status == SUCCEEDED:
+        return state.percent
+    total = max(state.tally.total, state.n_steps or 0)
+    if not total:
+        return state.percent
+    return int(_ALL * state.tally.finished / total + 0.5)
+
+
+def failure_reasons(state: UnitState) -> list[str]:
+    """Return what a unit that ends as it stands has failed of, besides its own errors."""
+    known = set(state.errors or ())
+    if isinstance(state, StepState):
+        failed = [check for check in state.checks or () if not check.ok]
+        reasons = [check.detail or f"Check {check.name!r} failed" for check in failed]
+    elif isinstance(state, FileState):
+        bad = [step for step in state.steps if not step.ok]
+        reasons = ["; ".join(step.errors or ()) or _why_not(step) for step in bad]
+    else:
+        return []
+    return [reason for reason in reasons if reason not in known]
+
+
+def _why_not(step: UnitState) -> str:
+    reasons = "; ".join(failure_reasons(step))
+    return reasons or f"Step {step.id!r} failed"
+
+
+# --- One handler an event type
+
+
+def begun(event: UnitBegun) -> UnitState:
+    """Return the state of a unit that begins."""
+    kind = _KINDS.get(event.kind, UnitState)
+    if event.state is not None:
+        try:
+            return msgspec.convert({**event.state, "unit": event.unit, "kind": event.kind}, kind)
+        except msgspec.ValidationError:
+            return kind(unit=event.unit, kind=event.kind, label=event.label or "")
+    state = kind(unit=event.unit, kind=event.kind, id=event.id, label=event.label or "")
+    state.fields = event.fields
+    if event.metadata:
+        state.metadata = dict(event.metadata)
+    if event.status == RUNNING:
+        state.status = RUNNING
+        state.started_at, state.began_us = event.timestamp, event.mono_us
+    if isinstance(state, FileState):
+        state.path, state.file_id = event.path or "", event.file_id
+        state.name = event.name or state.path.rpartition("/")[2]
+        state.size_bytes, state.mime_type = event.size_bytes, event.mime_type
+        state.n_steps = event.n_steps
+    elif isinstance(state, PipelineState):
+        state.batch_id, state.output_path = event.batch_id, event.output_path
+        state.report_kind = event.report_kind or "process"
+        state.updated_at = event.timestamp
+    return state
+
+
+def fits(parent: UnitState, state: UnitState) -> bool:
+    """Return whether *state* may stand in *parent*: files in a batch, others in either."""
+    if isinstance(state, PipelineState):
+        return False
+    if isinstance(state, FileState):
+        return isinstance(parent, PipelineState)
+    return isinstance(parent, PipelineState | FileState)
+
+
+def place(parent: UnitState, state: UnitState, event: Event) -> None:
+    """Make *state* the last of *parent*'s units, files by themselves."""
+    if isinstance(parent, PipelineState):
+        (parent.files if isinstance(state, FileState) else parent.steps).append(state)
+        parent.updated_at = event.timestamp
+    elif isinstance(parent, FileState):
+        parent.steps.append(state)
+    else:
+        return
+    _count(parent.tally, state.status, 1)
+
+
+def on_unit_status(state: UnitState, event: UnitStatusSet, parent: UnitState | None) -> None:
+    """It starts or ends; the later of several ends is kept, and said to be one."""
+    status = event.status
+    if status not in STATUSES:
+        return
+    if state.status in TERMINAL:
+        state.reopened = True
+        if status not in TERMINAL and state.percent == _ALL:
+            state.percent = 0
+    if isinstance(parent, FileState | PipelineState):
+        _count(parent.tally, state.status, -1)
+        _count(parent.tally, status, 1)
+        if isinstance(parent, PipelineState):
+            parent.updated_at = event.timestamp
+    state.status = status
+    state.kept_ms = None
+    if status in TERMINAL:
+        state.finished_at, state.ended_us = event.timestamp, event.mono_us
+        if status == SUCCEEDED:
+            state.percent = _ALL
+        return
+    state.finished_at = state.ended_us = None
+    if status == RUNNING and state.started_at is None:
+        state.started_at, state.began_us = event.timestamp, event.mono_us
+
+
+def on_unit_attached(state: UnitState, event: UnitAttached, parent: UnitState | None) -> None:
+    """It becomes one of *parent*'s."""
+    state.id = event.id or state.id
+    if parent is not None and fits(parent, state):
+        place(parent, state, event)
+
+
+def on_message(state: UnitState, event: Message, _: UnitState | None) -> None:
+    """What was said stands with what was said before at that level."""
+    say(state, event.level, event.text)
+
+
+def say(state: UnitState, level: str, text: str) -> None:
+    """Add a message."""
+    if level == "note":
+        state.notes = _with(state.notes, text)
+    elif level == "warning":
+        state.warnings = _with(state.warnings, text)
+    elif level == "error":
+        state.errors = _with(state.errors, text)
+
+
+def on_check(state: UnitState, event: CheckMade, _: UnitState | None) -> None:
+    """A check stands behind the earlier ones."""
+    if isinstance(state, StepState):
+        state.checks = _with(state.checks, Check(event.name, event.ok, event.detail))
+
+
+def on_metadata(state: UnitState, event: MetadataChanged, _: UnitState | None) -> None:
+    """Keys go, then keys are set."""
+    for key in event.deleted or ():
+        if state.metadata is not None and key in state.metadata:
+            dict.__delitem__(state.metadata, key)
+    if event.patch:
+        _patch(state, event.patch)
+
+
+def on_progress(state: UnitState, event: ProgressSet, _: UnitState | None) -> None:
+    """The banner says something else."""
+    state.percent = min(max(event.percent, 0), _ALL)
+    if isinstance(state, PipelineState):
+        state.stage, state.message = event.stage, event.text
+        state.updated_at = event.timestamp
+
+
+def on_review_requested(state: UnitState, event: ReviewRequested, _: UnitState | None) -> None:
+    """Somebody should look at it."""
+    state.review = ReviewFlag(flagged=True, reason=event.reason)
+
+
+def on_review_cleared(state: UnitState, _: ReviewCleared, __: UnitState | None) -> None:
+    """Nobody needs to look at it."""
+    state.review = NO_REVIEW
+
+
+def on_exception(state: UnitState, event: ExceptionRaised, _: UnitState | None) -> None:
+    """An exception is an error, and its traceback is metadata."""
+    say(state, "error", f"{event.error_type}: {event.error}")
+    if event.traceback is not None:
+        _patch(state, {"traceback": event.traceback})
+
+
+def on_captured(state: UnitState, event: Captured, _: UnitState | None) -> None:
+    """What was written is metadata under the stream's name."""
+    _patch(state, {event.stream: event.text if event.lines is None else event.lines})
+
+
+def on_edited(state: UnitState, event: UnitEdited, _: UnitState | None) -> None:
+    """A field gets another value; one that its kind does not have, or of a wrong type, does not."""
+    name = event.field
+    if name.startswith("."):
+        state.fields = {} if state.fields is None else state.fields
+        state.fields[name[1:]] = event.value
+        return
+    kind = _EDITABLE.get(name)
+    if kind is None or not hasattr(state, name):
+        return
+    try:
+        value = msgspec.convert(event.value, kind)
+    except msgspec.ValidationError:
+        return
+    before = getattr(state, name)
+    if isinstance(before, list) and isinstance(value, list):
+        # In place: a live list that somebody holds goes on being the unit's.
+        list.__setitem__(before, slice(None), value)
+        return
+    setattr(state, name, value)
+    if name in {"started_at", "finished_at"}:
+        # From here on the duration goes by the timestamps.
+        state.began_us = state.ended_us = state.kept_ms = None
+
+
+HANDLERS: Final[dict[type, Callable[[Any, Any, Any], None]]] = {
+    UnitStatusSet: on_unit_status,
+    UnitAttached: on_unit_attached,
+    Message: on_message,
+    CheckMade: on_check,
+    MetadataChanged: on_metadata,
+    ProgressSet: on_progress,
+    ReviewRequested: on_review_requested,
+    ReviewCleared: on_review_cleared,
+    ExceptionRaised: on_exception,
+    Captured: on_captured,
+    UnitEdited: on_edited,
+}
+
+_Texts: TypeAlias = list[str] | None
+# What `edited` may set, and to what.
+_EDITABLE: Final[dict[str, Any]] = {
+    "label": str,
+    "id": str | None,
+    "percent": int,
+    "started_at": str | None,
+    "finished_at": str | None,
+    "notes": _Texts,
+    "warnings": _Texts,
+    "errors": _Texts,
+    "checks": list[Check] | None,
+    "path": str,
+    "name": str,
+    "file_id": str | None,
+    "size_bytes": int | None,
+    "mime_type": str | None,
+    "n_steps": int | None,
+    "batch_id": int | str | None,
+    "report_kind": str,
+    "stage": str,
+    "message": str,
+    "output_path": str | None,
+}
+
+
+def apply(state: UnitState, event: Event, parent: UnitState | None = None) -> None:
+    """Change *state* by *event*, an event of its unit.
+
+    Args:
+        state: The unit.
+        event: Any event behind its `unit_begin`.
+        parent: What the unit stands in, whose tally follows; with `unit_attached`, what it joins.
+    """
+    handler = HANDLERS.get(type(event))
+    if handler is not None:
+        handler(state, event, parent)
+
+
+def _count(tally: Tally, status: str, by: int) -> None:
+    setattr(tally, status, getattr(tally, status) + by)
+
+
+def _with(items: Any, item: Any) -> Any:
+    if items is None:
+        return [item]
+    # Not `items.append`: a live list records what it is asked, and this is what was recorded.
+    list.append(items, item)
+    return items
+
+
+def _patch(state: UnitState, patch: dict[str, Any]) -> None:
+    if state.metadata is None:
+        state.metadata = dict(patch)
+    else:
+        dict.update(state.metadata, patch)
+
+
+# --- All units of a run
+
+
+class Units(msgspec.Struct, gc=False):
+    """The units of a run, by id in the order in which they began.
+
+    Attributes:
+        states: Every one.
+        parents: What each stands in; not there for one that stands alone.
+    """
+
+    states: dict[str, UnitState] = msgspec.field(default_factory=dict)
+    parents: dict[str, UnitState] = msgspec.field(default_factory=dict)
+
+    def apply(self, event: Any) -> None:
+        """Take in an event that names a unit; one whose unit never began is passed over."""
+        unit = event.unit
+        state = self.states.get(unit)
+        kind = type(event)
+        if kind is UnitBegun:
+            if state is None:
+                self.begin(event)
+        elif state is None:
+            return
+        elif kind is UnitAttached:
+            parent = self.states.get(event.parent)
+            if parent is not None and unit not in self.parents and fits(parent, state):
+                self.parents[unit] = parent
+                on_unit_attached(state, event, parent)
+        else:
+            handler = HANDLERS.get(kind)
+            if handler is not None:
+                handler(state, event, self.parents.get(unit))
+
+    def begin(self, event: UnitBegun) -> None:
+        """Make the state of a unit that begins, in its parent if that is known."""
+        state = begun(event)
+        self.states[event.unit] = state
+        parent = None if event.parent is None else self.states.get(event.parent)
+        if parent is not None and fits(parent, state):
+            self.parents[event.unit] = parent
+            place(parent, state, event)
+
+    def roots(self) -> Iterator[UnitState]:
+        """Yield the units that stand in no other."""
+        parents = self.parents
+        return (state for unit, state in self.states.items() if unit not in parents)

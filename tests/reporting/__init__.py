@@ -1,0 +1,1 @@
+"""Live reports and the folds of their traces."""

@@ -1,0 +1,5 @@
+"""Where the tests of reports write."""
+
+from tests.writing.conftest import memory
+
+__all__ = ["memory"]
