@@ -59,6 +59,7 @@ class AuditLog:
         try:
             self._stream = _open(path)
             self._fd = self._stream.fileno()
+            self._cut = _ends_in_a_part(self._fd)
         except OSError as error:
             if is_foreign(error):
                 raise
@@ -128,11 +129,11 @@ class AuditLog:
         self._lost, self._cut = 0, False
 
     def _said(self) -> bytes:
+        begin = b"\n" if self._cut else b""
         if not self._lost:
-            return b""
+            return begin
         count = "1 line" if self._lost == 1 else f"{self._lost} lines"
-        said = f"({count} lost here: the log could not be written)\n"
-        return ("\n" + said if self._cut else said).encode()
+        return begin + f"({count} lost here: the log could not be written)\n".encode()
 
     def leave_to_parent(self) -> None:
         """Forget, in a fork, what the parent has gathered and will write itself."""
@@ -155,6 +156,12 @@ class AuditLog:
     def _timed(self) -> None:
         self._timer = None
         self.flush()
+
+
+def _ends_in_a_part(fd: int) -> bool:
+    """Return whether the file ends in a part of a line, as a full disk or a crash leaves one."""
+    size = os.fstat(fd).st_size
+    return size > 0 and os.pread(fd, 1, size - 1) != b"\n"
 
 
 def _in_child() -> None:

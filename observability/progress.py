@@ -250,6 +250,11 @@ def _tqdm(bar: Bar, stream: LineStream) -> "tqdm[Any]":
             more, encoding = known["postfix"] or "", stream.encoding
             return {**known, **bar.fields(_columns(stream), more=more, encoding=encoding)}
 
+        def display(self, msg: str | None = None, pos: int | None = None) -> Any:
+            # To the end of the line: a wider bar may have stood there.
+            text = _padded(str(self), stream) if msg is None else msg
+            return super().display(text, pos)
+
         def close(self) -> None:
             if os.getpid() == pid:
                 super().close()
@@ -268,14 +273,22 @@ def _tqdm(bar: Bar, stream: LineStream) -> "tqdm[Any]":
 
 
 def _columns(stream: LineStream) -> int:
-    """Return the width of a bar: a redraw of one that is wrapped leaves a line behind.
+    """Return the width of a bar: a redraw of one that is wrapped leaves a line behind."""
+    return min(WIDTH, _terminal_columns(stream) or WIDTH)
 
-    The last column stays free, as tqdm leaves it: bars that take turns in a line cover each other.
-    """
+
+def _padded(text: str, stream: LineStream) -> str:
+    from tqdm.utils import disp_len
+
+    return text + " " * (_terminal_columns(stream) - disp_len(text))
+
+
+def _terminal_columns(stream: LineStream) -> int:
+    """Return how wide the terminal is, or 0; the last column stays free, as tqdm leaves it."""
     try:
-        return min(WIDTH, (os.get_terminal_size(stream.fileno()).columns or WIDTH + 1) - 1)
+        return max(0, os.get_terminal_size(stream.fileno()).columns - 1)
     except (OSError, ValueError, AttributeError):
-        return WIDTH
+        return 0
 
 
 def _encodable(text: str, encoding: str) -> str:

@@ -113,7 +113,10 @@ class LineStream:
                 self._show(target, self._unheld() + text)
         finally:
             if self._log is not None:
-                self._take(text, _BARS if of_bar else threading.get_ident())
+                ended = self._take(text, _BARS if of_bar else threading.get_ident())
+                if ended and of_bar and target is not None:
+                    # A bar that ends takes the place of another one, which goes a line down.
+                    _each(bars_on(target), "refresh")
 
     def flush(self) -> None:
         """Show what there is of a line, and flush the stream before which this one stands."""
@@ -148,20 +151,23 @@ class LineStream:
 
     # --- The log
 
-    def _take(self, text: str, key: int) -> None:
+    def _take(self, text: str, key: int) -> bool:
+        """Write the lines that *text* ends to the log, and return whether there are any."""
         me = threading.get_ident()
         with self._lock:
             if me in self._logging:
-                return  # a print in what is asked about a line, as a rule of redaction
+                return False  # a print in what is asked about a line, as a rule of redaction
             cleaner = self._cleaners.get(key)
             if cleaner is None:
                 self._forget_threads()
                 cleaner = self._cleaners[key] = LineCleaner()
             self._logging.add(me)
             try:
-                self._to_log(cleaner.feed(text))
+                lines = cleaner.feed(text)
+                self._to_log(lines)
             finally:
                 self._logging.discard(me)
+        return bool(lines)
 
     def _to_log(self, lines: list[str]) -> None:
         if lines and self._log is not None:

@@ -1,16 +1,19 @@
 """The bar on the terminal and in the log, and what a program prints beside it."""
 
 import contextlib
+import fcntl
 import io
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -533,6 +536,16 @@ def test_a_printed_line_is_not_taken_for_one_of_the_log(tmp_path: Path) -> None:
     assert f"\n{forged}" not in log_of(obs)
 
 
+def test_a_log_that_ends_in_half_a_line_goes_on_with_a_whole_one(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("whole\nhal")
+
+    wrapper = TqdmFileWrapper(None, tmp_path / "log")
+    wrapper.write("one\ntwo\n")
+    wrapper.close()
+
+    assert (tmp_path / "log").read_text() == "whole\nhal\none\ntwo\n"
+
+
 def test_printed_secrets_are_redacted_in_the_log_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -608,12 +621,15 @@ def test_a_bar_of_the_program_stands_below_and_its_end_above(
             inner.update()
         both = screen(terminal.getvalue())[header:]
         inner.close()
+        at_once = screen(terminal.getvalue())[header:]
         print("after")
         closed = screen(terminal.getvalue())[header:]
 
     assert both[:4] == ["line 0", "line 1", "line 2", "line 3"]
     assert both[4].startswith("Executing step_04_run |")
     assert both[5].startswith("inner: 100%|")
+    assert at_once[4].startswith("inner: 100%|")
+    assert at_once[5].startswith("Executing step_04_run |")
     assert closed[4].startswith("inner: 100%|")
     assert closed[5] == "after"
     assert closed[6].startswith("Executing step_04_run |")
@@ -863,14 +879,9 @@ def test_no_thread_of_the_bar_is_there_at_a_fork(
         assert os.waitpid(child, 0)[1] == 0
 
 
-@contextlib.contextmanager
-def watched(code: str, folder: Path, columns: int) -> Iterator[list[str]]:
-    """Run a program on a terminal of that width; yields what it has shown when it has ended."""
+def watched(code: str, folder: Path, columns: int) -> list[str]:
+    """Run a program on a terminal of that width, and return the rows that it has shown."""
     parent, child = pty.openpty()
-    import fcntl
-    import struct
-    import termios
-
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("4H", 30, columns, 0, 0))
     head = "import sys, time\nfrom observability import *\nfrom tqdm import tqdm\n"
     program = subprocess.Popen(
@@ -887,7 +898,7 @@ def watched(code: str, folder: Path, columns: int) -> Iterator[list[str]]:
             data += piece
     os.close(parent)
     assert program.wait(60) == 0
-    yield screen(data.decode().replace("\r\n", "\n"))
+    return screen(data.decode().replace("\r\n", "\n"))
 
 
 @pytest.mark.parametrize("columns", [40, 80, 100, 200])
@@ -897,20 +908,23 @@ def test_a_real_terminal_keeps_bars_and_prints_apart(tmp_path: Path, columns: in
         "with obs.capture_progress():\n"
         "    for n in range(9):\n"
         "        with obs.node('a long name of a node which is cut', n):\n"
-        "            for k in tqdm(range(3), desc='inner', leave=n == 8, mininterval=0):\n"
+        "            for k in tqdm(range(3), desc='inner', leave=n % 2 == 0, mininterval=0):\n"
         "                print('\\x1b[32mline\\x1b[0m', n, k)\n"
         "            print('warning', n, file=sys.stderr)\n"
         "obs.workflow_complete()\n"
     )
-    with watched(code, tmp_path, columns) as rows:
-        below = rows[rows.index("line 0 0") : -9]
+    rows = watched(code, tmp_path, columns)
+    begin = rows.index("line 0 0")
+    below = rows[begin : rows.index("", begin)]
 
-    said = [row for row in below if row.startswith(("line", "warning"))]
-    bars = [row for row in below if row not in said]
-    assert len(said) == 36
-    assert [row[:5] for row in bars if row] == ["inner", "Execu"]
-    assert all(len(row) < columns for row in bars)
-    assert "[9/9]" in bars[-2] or "[9/9]" in bars[-1]
+    lines = []
+    for n in range(9):
+        lines += [f"line {n} {k}" for k in range(3)]
+        lines += ["inner: 100%|"] * (n % 2 == 0) + [f"warning {n}"]
+    assert [row[:12] for row in below[:-1]] == lines
+    assert below[-1].startswith("Exec")
+    assert all(len(row) < columns for row in below)
+    assert "[9/9]" in below[-1]
 
 
 # --- Events on stderr
