@@ -31,6 +31,7 @@ from observability.journal import Clock, Durability, OnError, close_at_exit
 from observability.live import LiveRun
 from observability.nodes import Node, OpenNodes, describe, relative_to
 from observability.redact import Redact, Redactor
+from observability.resources import Resources, meter
 from observability.trace_file import JournalError
 from observability.traced import traced
 from observability.values import Gate
@@ -75,6 +76,8 @@ class ExecutionObserver:
         environment: Record what the run meets (docs/environment.md): all, nothing, or the
             fields named.
         environment_variables: Further variables to record, by name; `*` for any characters.
+        resources: What nodes used, at their end: `cheap` (True) for those of a millisecond or
+            more, `full`, `tree` (with children; needs psutil), or False.
         clock: Where stamps and durations come from; the module `time` is one.
         random: Returns that many random bytes, for the ids of run and writer.
         run_id: The run that this process joins: the processes of a step that give the same one
@@ -105,6 +108,7 @@ class ExecutionObserver:
         redact: Redact = None,
         environment: bool | Collection[str] = True,
         environment_variables: Collection[str] = (),
+        resources: Resources = True,
         clock: Clock = time,
         random: Callable[[int], bytes] = os.urandom,
         run_id: str | None = None,
@@ -114,6 +118,7 @@ class ExecutionObserver:
         check_workflow_id(workflow_id)
         fields = chosen_fields(environment)
         variables = chosen_variables(environment_variables)
+        self._meter = meter(resources, monotonic_ns=clock.monotonic_ns)
         self.gate = Gate(None if redact is False else Redactor(redact))
         self.clock = clock
         self.on_error = on_error
@@ -216,6 +221,8 @@ class ExecutionObserver:
         with live.journal.lock:
             self._append("node_start", {}, node_id, index)
             self._nodes.begin(node_id, index)
+            if self._meter is not None:
+                self._meter.begin(node_id, index)
             self.current_node_id = node_id
             self.node_start_time = self.clock.time_ns() / 1e9
         if live.console:
@@ -275,6 +282,8 @@ class ExecutionObserver:
         with self._live.journal.lock:
             _, index = self._nodes.ending(node_id)
             self._append("node_skipped", payload, node_id, index)
+            if self._meter is not None:
+                self._meter.forget(node_id, index)
             self._nodes.end(node_id, index)
 
     def node_retry(
@@ -538,7 +547,7 @@ class ExecutionObserver:
         self._check_open(event_type)
         node_id = self.gate.name("node_id", node_id)
         with self._live.journal.lock:
-            self._append(event_type, payload, node_id, index)
+            self._append(event_type, self._with_use(payload, node_id, index), node_id, index)
             self._nodes.end(node_id, index)
         self._print_end(payload)
 
@@ -552,11 +561,18 @@ class ExecutionObserver:
                 what = "ended already" if self._nodes.knows(node_id) else "never started"
                 text = f"{event_type} for a node that {what}: {node_id}"
                 self._append("message", {"level": "warning", "text": text}, node_id, index)
-            self._append(event_type, payload, node_id, index)
+            self._append(event_type, self._with_use(payload, node_id, index), node_id, index)
             self._nodes.end(node_id, index)
         self._print_end(payload)
         if not is_open:
             warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+    def _with_use(
+        self, payload: Mapping[str, Any], node_id: str, index: int | None
+    ) -> Mapping[str, Any]:
+        """Return the payload of a node's end with what the node used, where that is known."""
+        used = None if self._meter is None else self._meter.end(node_id, index)
+        return payload if used is None or "resource" in payload else {**payload, "resource": used}
 
     def _print_end(self, payload: Mapping[str, Any]) -> None:
         if self._live.console:

@@ -16,6 +16,7 @@ from replay.fold.path import NotYetError, whole_run
 from replay.fold.report import report_chunks, slowest_first
 from replay.fold.runs import fold
 from replay.show.copies import gathered
+from replay.show.resources import KEYS, Key, render_resources
 from replay.show.tree import render_failed, render_report, render_slowest
 from replay.trace.host import Hosts
 
@@ -47,6 +48,7 @@ Examples:
   auditfold show out                  the latest run
   auditfold show --failed out         what failed in it, with tracebacks
   auditfold show --slowest out        what took longest
+  auditfold show --by memory out      the nodes that needed most
   auditfold show --run 04 out         the latest run of step 04
   auditfold show --run k3f9x2 --at 2026-11-21T07:03:12Z out
   auditfold show --json out | jq '.nodes[] | select(.status == "failed")'
@@ -63,6 +65,12 @@ Examples:
 )
 @click.option("--failed", is_flag=True, help="Only nodes that failed, with tracebacks.")
 @click.option("--slowest", is_flag=True, help="Nodes by their time, the slowest first.")
+@click.option(
+    "--by",
+    type=click.Choice(KEYS),
+    metavar="WHAT",
+    help="Only a table of the 20 nodes that used most: cpu, memory or io.",
+)
 @json_option
 @strict_option
 def command(
@@ -72,6 +80,7 @@ def command(
     at: int | str | None,
     failed: bool,
     slowest: bool,
+    by: Key | None,
     as_json: bool,
     strict: bool,
 ) -> ExitCode:
@@ -82,6 +91,8 @@ def command(
     """
     if failed and slowest:
         raise click.UsageError("--failed and --slowest exclude each other.")
+    if by is not None and (failed or slowest or as_json):
+        raise click.UsageError("--by is a table of its own: leave --failed, --slowest, --json out")
     _, sources = open_place(path)
     index = fold(sources, spans=at is None)
     # Before it is said that there is no such run: that may be why.
@@ -101,6 +112,8 @@ def command(
         chunks = report_chunks(folded, state, hosts, statuses=statuses, nodes=nodes)
         for chunk in gathered(chunks):
             write_bytes(_harmless(chunk) if is_terminal() else chunk)
+    elif by is not None:
+        print_lines(render_resources(state, standing, by=by, columns=width()))
     elif failed:
         print_lines(render_failed(state, standing, columns=width()))
     else:

@@ -48,6 +48,7 @@ from replay.trace.events import (
     ProgressSet,
     ReviewCleared,
     ReviewRequested,
+    ResourceUsage,
     Seconds,
     UnitAttached,
     UnitBegun,
@@ -71,6 +72,7 @@ class Attempt(Instant, gc=False):
     error: str | None = None
     error_type: str | None = None
     traceback: str | None = None
+    resource: ResourceUsage | None = None
 
 
 class Output(msgspec.Struct, gc=False, kw_only=True):
@@ -155,7 +157,8 @@ def on_node_start(state: ReportState, event: NodeStarted) -> None:
 def on_node_success(state: ReportState, event: NodeSucceeded) -> None:
     """The current attempt ends well."""
     node: Any = runs.on_node_success(state, event, NodeReport)
-    _end(node, event, SUCCEEDED).duration = event.duration_seconds
+    attempt = _end(node, event, SUCCEEDED)
+    attempt.duration, attempt.resource = event.duration_seconds, event.resource
     node.output_hash = event.output_hash
     summary = bytes(event.output_summary)
     node.output_summary = b"" if summary == b"null" else summary
@@ -167,7 +170,7 @@ def on_node_failure(state: ReportState, event: NodeFailed) -> None:
     attempt = _end(node, event, FAILED)
     attempt.duration = event.duration_seconds
     attempt.error, attempt.error_type = event.error, event.error_type
-    attempt.traceback = event.traceback
+    attempt.traceback, attempt.resource = event.traceback, event.resource
 
 
 def on_node_skipped(state: ReportState, event: NodeSkipped) -> None:
@@ -314,6 +317,7 @@ def _end(node: NodeReport, event: Event, status: str) -> Attempt:
         # The later state is kept.
         node.reopened = True
         attempt.error = attempt.error_type = attempt.traceback = attempt.duration = None
+        attempt.resource = None
     attempt.status = status
     attempt.ended = event.timestamp
     return attempt
@@ -492,6 +496,7 @@ def node_view(
         "reopened": node.reopened,
         "output_hash": node.output_hash,
         "output_summary": parsed(node.output_summary) if node.output_summary else None,
+        **({"resource": last["resource"]} if "resource" in last else {}),
         "attempts": views,
         "outputs": [output_view(output) for output in extras.outputs],
         "results": [result_view(result) for result in extras.results],
@@ -525,6 +530,7 @@ def attempt_view(state: RunState, attempt: Attempt, standing: Standing) -> dict[
         "traceback": attempt.traceback,
         "pid": attempt.pid,
         "writer": attempt.writer,
+        **resource_view(attempt.resource),
     }
 
 
@@ -533,6 +539,11 @@ def _seconds_of(state: RunState, attempt: Attempt) -> Seconds | None:
     if attempt.duration is None and attempt.ended is None and attempt.begun:
         return seconds_between(attempt, state.last)
     return attempt.duration
+
+
+def resource_view(used: ResourceUsage | None) -> dict[str, Any]:
+    """Return what an attempt used; nothing where that was not recorded."""
+    return {} if used is None else {"resource": msgspec.to_builtins(used)}
 
 
 def in_the_end(status: str, standing: Standing) -> str:

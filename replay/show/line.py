@@ -16,6 +16,9 @@ from replay.trace.events import ENVELOPE, EVENT_TYPES
 # direction of text, which make a line read other than it is (Unicode TR 36, section 2.5).
 HARMFUL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _CAPITALS: Final = {name: name.upper() for name in EVENT_TYPES}
+# The last key of a node's end, flat and without braces; one inside of another value has a second
+# closing brace behind it.
+_RESOURCE: Final = re.compile(r',"resource":\{[^{}]*\}\}\Z')
 _LAST_BYTE: Final = 0xFF
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -51,6 +54,8 @@ def log_line(
     """
     if event_type == "workflow_start":
         details = _without_environment(details)
+    elif '"resource":{' in details:
+        details = _RESOURCE.sub("}", details)
     name = _CAPITALS.get(event_type) or event_type.upper()
     node = "" if node_id is None else " " + node_id
     said = ": " + message if message else ""

@@ -12,6 +12,7 @@ from replay.fold.run import duration_seconds, nodes_of
 from replay.fold.runs import Standing
 from replay.show.environment import environment_lines
 from replay.show.line import harmless
+from replay.show.resources import used_text
 from replay.show.text import (
     STYLE_OF,
     Line,
@@ -265,6 +266,7 @@ def _node_in_full(view: dict[str, Any]) -> Iterator[Line]:
             Piece(f"  attempt {number}: "),
             Piece(status, STYLE_OF.get(status, "")),
             Piece(f"  {seconds_text(attempt['duration_seconds'])}", "dim"),
+            Piece(f"  {used_text(attempt.get('resource'))}", "dim"),
         ]
         if attempt["error"] is not None:
             said = _error_text(attempt["error"], attempt["error_type"])
