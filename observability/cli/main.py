@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "exec": ("observability.cli.exec", "Run any program as a node of a run."),
     "ls": ("observability.cli.ls", "List the runs, one a line."),
     "show": ("observability.cli.show", "Show the report of a run."),
+    "report": ("observability.cli.report", "Write the report of a run as a page to read."),
     "tail": ("observability.cli.tail", "Print the last events, and follow them with -f."),
     "replay": ("observability.cli.replay", "Write the derived files again from the trace."),
     "audit": ("observability.cli.audit", "Check that evidence and outputs are as recorded."),

@@ -1,0 +1,247 @@
+"""Units of a report: nodes, and where it has them files and steps, with what is said of each.
+
+A unit is a thin look at its part of the report (docs/reading.md, "Report"): a million of them
+cost nothing until they are looked at.  Fields of a file and a step that are not there are
+empty: reports are older and newer than this module.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
+
+from replay.show.page.wording import short
+from replay.show.text import count_text
+
+Kind = Literal["node", "file", "step"]
+View = Mapping[str, Any]
+
+BAD: Final = frozenset({"failed", "interrupted"})
+_LETTER: Final[dict[Kind, str]] = {"node": "n", "file": "f", "step": "s"}
+_NAMES: Final[dict[Kind, tuple[str, ...]]] = {
+    "node": ("node_id",),
+    "file": ("path", "name", "label", "file_id"),
+    "step": ("label", "id"),
+}
+_FINISHED: Final = frozenset({"succeeded", "failed", "skipped"})
+_DETAILS: Final = (
+    "errors",
+    "warnings",
+    "notes",
+    "messages",
+    "checks",
+    "steps",
+    "outputs",
+    "results",
+    "retries",
+    "output_hash",
+    "output_summary",
+    "metadata",
+    "traceback",
+)
+
+
+class Review(NamedTuple):
+    """A request that a person looks at a unit, and what became of it.
+
+    Attributes:
+        reason: Why, as the program said it.
+        decision: What was decided; empty while it is open.
+        by: Who decided.
+        at: When, as in the report.
+        stale: What was decided about has changed since.
+    """
+
+    reason: str
+    decision: str
+    by: str
+    at: str
+    stale: bool
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody has to look."""
+        return not self.decision or self.stale
+
+
+class Unit(NamedTuple):
+    """A node, file or step.
+
+    Attributes:
+        kind: Which of these.
+        anchor: Its id on a page.
+        view: What the report says.
+    """
+
+    kind: Kind
+    anchor: str
+    view: View
+
+    @property
+    def name(self) -> str:
+        """What the unit is called."""
+        view = self.view
+        names = (str(view.get(key) or "") for key in _NAMES[self.kind])
+        name = next((name for name in names if name.strip()), "(no name)")
+        index = view.get("node_index")
+        named = short(name)
+        return named if index is None else f"{named} #{index}"
+
+    @property
+    def status(self) -> str:
+        """The canonical status."""
+        return short(self.view.get("status") or "pending")
+
+    @property
+    def seconds(self) -> float | str | None:
+        """How long it took; of the last attempt, where there were several."""
+        milliseconds = self.view.get("duration_ms")
+        if isinstance(milliseconds, int | float):
+            return milliseconds / 1000
+        found: float | str | None = self.view.get("duration_seconds")
+        return found
+
+    @property
+    def error(self) -> str:
+        """The reason of a failure in a few words; empty if there is none."""
+        view = self.view
+        if view.get("error") is not None:
+            kind = self._last_attempt.get("error_type")
+            return f"{kind}: {view['error']}" if kind else str(view["error"])
+        if self.status not in BAD:
+            return ""
+        # What a step says comes first: a file often says only that one of its steps failed.
+        said = [
+            f"{step.name}: {step.error or step.status}" for step in self.steps if step.status in BAD
+        ]
+        said += [str(text) for text in view.get("errors") or () if text]
+        said += [
+            f"check {check.get('name')}: {check.get('detail') or 'failed'}"
+            for check in view.get("checks") or ()
+            if not check.get("ok")
+        ]
+        return "\n".join(dict.fromkeys(said))
+
+    @property
+    def traceback(self) -> str:
+        """The traceback of the last attempt, or one that was captured; perhaps empty."""
+        view = self.view
+        captured = view.get("metadata")
+        more = captured.get("traceback") if isinstance(captured, Mapping) else None
+        last = self._last_attempt.get("traceback")
+        of_steps = next((step.traceback for step in self.steps if step.status in BAD), "")
+        return str(last or view.get("traceback") or more or of_steps)
+
+    @property
+    def _last_attempt(self) -> View:
+        attempts: Sequence[View] = self.view.get("attempts") or ()
+        return attempts[-1] if attempts else {}
+
+    @property
+    def steps(self) -> list["Unit"]:
+        """The steps of a file."""
+        return [
+            Unit("step", f"{self.anchor}s{place}", step)
+            for place, step in enumerate(self.view.get("steps") or (), 1)
+        ]
+
+    @property
+    def review(self) -> Review | None:
+        """Whether a person is to look at it; of a file, not what its steps say."""
+        return review_of(self.view)
+
+    @property
+    def reviews(self) -> "list[tuple[Unit, Review]]":
+        """The requests of the unit and of its steps."""
+        return [(unit, unit.review) for unit in (self, *self.steps) if unit.review is not None]
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether somebody who has little time wants to see it."""
+        if self.status in BAD or self.status == "running":
+            return True
+        return any(review.is_open for _, review in self.reviews)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is more to say than fits a row."""
+        view = self.view
+        return len(view.get("attempts") or ()) > 1 or any(map(view.get, _DETAILS)) or self.has_tail
+
+    @property
+    def has_tail(self) -> bool:
+        """Whether its row leaves out something of a failure."""
+        return bool(self.error) or bool(self.traceback)
+
+    @property
+    def facts(self) -> str:
+        """What a row says beside status and time."""
+        return "; ".join(_facts(self))
+
+
+def units(kind: Kind, views: Iterable[View]) -> Iterator[Unit]:
+    """Yield the units of one kind, in their order."""
+    letter = _LETTER[kind]
+    for place, view in enumerate(views, 1):
+        yield Unit(kind, f"{letter}{place}", view)
+
+
+class Tree(NamedTuple):
+    """All units of a run; each can be gone through more than once.
+
+    Attributes:
+        files: As the report has them; empty where the run has none.
+        steps: Steps of the run itself.
+        nodes: Nodes, which are the rest of the same tree.
+    """
+
+    files: Sequence[View]
+    steps: Sequence[View]
+    nodes: Iterable[View]
+
+    def every(self) -> Iterator[Unit]:
+        """Yield files, steps and nodes."""
+        yield from units("file", self.files)
+        yield from units("step", self.steps)
+        yield from units("node", self.nodes)
+
+
+def review_of(view: View) -> Review | None:
+    """Return the request for a person's look in *view*, None if there is none."""
+    found = view.get("review")
+    if not isinstance(found, Mapping) or not (found.get("flagged") or found.get("decision")):
+        return None
+    return Review(
+        reason=str(found.get("reason") or ""),
+        decision=str(found.get("decision") or ""),
+        by=str(found.get("reviewer") or found.get("by") or ""),
+        at=str(found.get("decided_at") or found.get("at") or found.get("timestamp") or ""),
+        stale=bool(found.get("stale")),
+    )
+
+
+def _facts(unit: Unit) -> Iterator[str]:
+    view = unit.view
+    steps = view.get("steps") or ()
+    if steps:
+        done = sum(1 for step in steps if step.get("status") in _FINISHED)
+        planned = max(view.get("n_steps") or 0, len(steps))
+        yield f"{done} of {count_text(planned, 'step')}"
+    attempts = len(view.get("attempts") or ())
+    if attempts > 1:
+        yield f"{attempts} attempts"
+    if view.get("reopened"):
+        yield "ended twice"
+    if view.get("reason"):
+        yield short(view["reason"])
+    checks = view.get("checks") or ()
+    if checks:
+        good = sum(1 for check in checks if check.get("ok"))
+        yield f"{good} of {count_text(len(checks), 'check')} ok"
+    levels = [said.get("level") for said in view.get("messages") or ()]
+    for key, one in (("errors", "error"), ("warnings", "warning"), ("notes", "note")):
+        count = len(view.get(key) or ()) + levels.count(one)
+        if count and not (one == "error" and unit.error):
+            yield count_text(count, one)
+    outputs = view.get("outputs") or ()
+    if outputs:
+        first = f"-> {short(outputs[0].get('path'))}"
+        yield first if len(outputs) == 1 else f"{first} and {len(outputs) - 1} more"
