@@ -112,7 +112,7 @@ SHELLS = pytest.mark.parametrize("start", [bash, zsh])
 def test_a_shell_completes_a_command_and_an_option(start: object, folder: Path) -> None:
     assert callable(start)
     with start(folder) as opened:
-        opened.type("auditfold rep\t")
+        opened.type("auditfold repl\t")
         opened.until("auditfold replay ")
         opened.type("--che\t")
         opened.until("--check ")
@@ -148,7 +148,7 @@ def test_a_shell_lists_all_commands(start: object, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("auditfold rep", "replay\tWrite the derived files again from the trace."),
+        ("auditfold repl", "replay\tWrite the derived files again from the trace."),
         ("auditfold show --str", "--strict"),
         ("auditfold completion f", "fish"),
         ("auditfold tail sample_runs/survey --run lat", "latest"),
