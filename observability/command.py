@@ -26,6 +26,7 @@ _CHUNK: Final = 1 << 16
 # What a pipe takes without waiting once it takes anything (POSIX: PIPE_BUF is at least 512).
 _AT_ONCE: Final = 4096 if sys.platform == "linux" else 512
 _LOOK_MS: Final = 500  # between two looks whether it has ended, where nothing tells
+_PATIENCE_S: Final = 1.0  # with a reader that does not read, when an end is wanted
 _GRACE_S: Final = 0.2  # for what others write who still have its output, when it has ended
 _HANDED_OVER: Final = frozenset(
     {
@@ -526,18 +527,25 @@ class _Pump:
 
     def _drain(self) -> None:
         """Pass on what is there yet, and what comes at once from others who have the streams."""
-        until = time.monotonic() + _GRACE_S
+        until = moved = time.monotonic()
+        until += _GRACE_S
         while any(relay.is_open or relay.pending for relay in self._streams.relays):
-            left = until - time.monotonic()
-            waiting = [relay for relay in self._streams.relays if relay.pending]
-            if waiting and self._signals.ending:
-                # Nobody reads, and somebody wants an end.
-                for relay in waiting:
-                    relay.give_up()
-            if self._turn(None, max(0.0, left) * 1000 if not waiting else _LOOK_MS):
-                until = max(until, time.monotonic() + _GRACE_S / 4)
-            elif left <= 0 and not waiting:
+            left = self._pending()
+            wait_s = _PATIENCE_S if left else max(0.0, until - time.monotonic())
+            has_read = self._turn(None, wait_s * 1000)
+            now = time.monotonic()
+            if has_read or self._pending() < left:
+                until, moved = now + _GRACE_S, now
+            elif not left and now >= until:
                 return
+            elif left and self._signals.ending and now >= moved + _PATIENCE_S:
+                # Nobody reads, and somebody wants an end.
+                for relay in self._streams.relays:
+                    relay.give_up()
+
+    def _pending(self) -> int:
+        """Return how many bytes are still to be passed on."""
+        return sum(len(relay.pending) for relay in self._streams.relays)
 
     def _turn(self, watched: int | None, wait_ms: float) -> bool:
         """Wait until something can be done, and do it; return whether output was read."""

@@ -3,12 +3,19 @@
 import hashlib
 import json
 import os
+import pty
+import re
+import select
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import pytest
 
@@ -419,3 +426,377 @@ def test_names_of_any_kind_become_a_workflow(tmp_path: Path) -> None:
     assert found["07"].startswith("step_07_build_ä_xxx")
     assert found["7"] == "step_7_nightly"
     assert_sound(tmp_path)
+
+
+# --- Signals and terminals
+
+READY: Final = b"ready"
+WAITS: Final = f"import time; print({READY.decode()!r}, flush=True); time.sleep(1000)"
+
+
+def started(out: Path, text: str = WAITS, **more: Any) -> subprocess.Popen[bytes]:
+    """Start a Python program under exec, and wait until it says that it is ready."""
+    process = subprocess.Popen(
+        [*AUDITFOLD, "exec", "--dir", str(out), "--", sys.executable, "-c", text],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **more,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == READY
+    return process
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGQUIT"])
+def test_a_signal_is_handed_on_and_ends_both(tmp_path: Path, name: str) -> None:
+    number = signal.Signals[name]
+    with started(tmp_path) as process:
+        process.send_signal(number)
+        assert process.wait(TIMEOUT_S) == 128 + number
+
+    assert end_of(tmp_path)["signal"] == name
+    assert [one["status"] for one in runs(tmp_path)] == ["failed"]
+    assert_sound(tmp_path)
+
+
+def test_an_interrupt_ends_the_run_as_interrupted(tmp_path: Path) -> None:
+    with started(tmp_path) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(TIMEOUT_S) == 130
+
+    end = end_of(tmp_path)
+    assert end["signal"] == "SIGINT"
+    assert end["error"].startswith("interrupted, killed by SIGINT")
+    assert [one["status"] for one in runs(tmp_path)] == ["interrupted"]
+    assert_sound(tmp_path)
+
+
+def test_a_program_that_makes_a_good_end_of_an_interrupt_was_not_interrupted(
+    tmp_path: Path,
+) -> None:
+    text = f"try:\n {WAITS}\nexcept KeyboardInterrupt:\n print('bye')"
+    with started(tmp_path, text) as process:
+        process.send_signal(signal.SIGINT)
+        shown, _ = process.communicate(timeout=TIMEOUT_S)
+
+    assert (process.returncode, shown) == (0, b"bye\n")
+    assert [one["status"] for one in runs(tmp_path)] == ["succeeded"]
+
+
+def test_an_interrupt_of_the_whole_job_reaches_the_program_once(tmp_path: Path) -> None:
+    """Programs take a second Ctrl-C for the wish not to clean up."""
+    text = (
+        "import signal, time\nn = 0\ndef on(*_):\n global n\n n += 1\n"
+        "signal.signal(signal.SIGINT, on)\nprint('ready', flush=True)\n"
+        "end = time.monotonic() + 30\n"
+        "while not n and time.monotonic() < end: time.sleep(0.05)\n"
+        "time.sleep(0.5)\nprint('times', n)"
+    )
+    with _Terminal(
+        tmp_path, "sh", "-c", 'trap : INT; "$@"; true', "sh", *_exec(tmp_path, text)
+    ) as terminal:
+        terminal.until(READY)
+        terminal.type(b"\x03")
+        shown = terminal.until_end()
+
+    assert b"times 1" in shown
+
+
+def test_what_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    def nohup() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    text = "import signal; print(signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGPIPE))"
+    done = python(tmp_path, text, preexec_fn=nohup)
+
+    # Python itself ignores SIGPIPE: that it can be seen to do so says that it was not before.
+    assert done.stdout.split() == [b"1", b"1"]
+    assert shell(tmp_path, "yes | head -n 1; kill -PIPE $$").returncode == 128 + signal.SIGPIPE
+
+
+def _exec(out: Path, text: str) -> list[str]:
+    return [*AUDITFOLD, "exec", "--dir", str(out), "--", sys.executable, "-c", text]
+
+
+class _Terminal:
+    """A terminal in which a command is the job in the foreground, as a shell starts it."""
+
+    def __init__(self, cwd: Path, *argv: str, columns: int = 80) -> None:
+        self.shown = b""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            try:
+                termios.tcsetwinsize(0, (24, columns))
+                os.chdir(cwd)
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+                os.execvpe(argv[0], argv, environment(TERM="xterm"))
+            finally:
+                os._exit(99)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+    def until(self, *wanted: bytes) -> bytes:
+        """Read until all of *wanted* was shown."""
+        until = time.monotonic() + TIMEOUT_S
+        while not all(one in self.shown for one in wanted):
+            left = until - time.monotonic()
+            assert select.select([self.fd], [], [], max(0.0, left))[0], self.shown
+            self.shown += os.read(self.fd, 1 << 16)
+        return self.shown
+
+    def type(self, keys: bytes) -> None:
+        os.write(self.fd, keys)
+
+    def until_end(self) -> bytes:
+        """Read all that is shown."""
+        while True:
+            try:
+                data = os.read(self.fd, 1 << 16)
+            except OSError:  # EIO: nobody has the other end
+                return self.shown
+            if not data:
+                return self.shown
+            self.shown += data
+
+    def wait(self) -> int:
+        """Return the exit code."""
+        self.until_end()
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_on_a_terminal_the_program_has_one_of_the_same_size(tmp_path: Path) -> None:
+    text = (
+        "import os; print([os.isatty(n) for n in (0, 1, 2)], os.get_terminal_size(0).columns,"
+        " os.tcgetpgrp(0) == os.getpgrp()); print('\\033[32mgreen\\033[0m')"
+    )
+    with _Terminal(tmp_path, *_exec(tmp_path, text), columns=57) as terminal:
+        assert terminal.wait() == 0
+
+    assert terminal.shown == b"[True, True, True] 57 True\r\n\x1b[32mgreen\x1b[0m\r\n"
+    (event,) = of_type(tmp_path, "captured")
+    assert (event["stream"], event["text"]) == ("terminal", "[True, True, True] 57 True\ngreen\n")
+    assert_sound(tmp_path)
+
+
+def test_ctrl_c_reaches_the_program_through_its_terminal(tmp_path: Path) -> None:
+    with _Terminal(tmp_path, *_exec(tmp_path, WAITS)) as terminal:
+        terminal.until(READY)
+        terminal.type(b"\x03")
+        assert terminal.wait() == 130
+
+    assert [one["status"] for one in runs(tmp_path)] == ["interrupted"]
+
+
+def test_keys_and_sizes_are_passed_on_and_modes_restored(tmp_path: Path) -> None:
+    text = (
+        "import os, signal, sys, termios, tty\n"
+        "signal.signal(signal.SIGWINCH, lambda *_: print('size', *os.get_terminal_size(1)))\n"
+        "tty.setraw(0)\nprint('ready', flush=True)\n"
+        "print('key', os.read(0, 1), flush=True)\n"
+        "while (key := os.read(0, 1)) != b'q': print('key', key, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    job = f"stty -a > before; {shlex.join(_exec(tmp_path, text))}; echo code $?; stty -a > after"
+    (tmp_path / "job").write_text(job)
+    with _Terminal(tmp_path, "bash", "--norc", "-i") as terminal:
+        terminal.type(b". ./job\n")
+        terminal.until(READY)
+        terminal.type(b"\x03")
+        terminal.until(b"key b'\\x03'")
+        termios.tcsetwinsize(terminal.fd, (30, 99))
+        terminal.until(b"size 99 30")
+        terminal.type(b"q")
+        terminal.until(b"code 137")
+        terminal.type(b"exit\n")
+        terminal.until_end()
+
+    before, after = (tmp_path / "before").read_text(), (tmp_path / "after").read_text()
+    assert re.sub("rows.*?;.*?;", "", before) == re.sub("rows.*?;.*?;", "", after)
+
+
+def test_in_a_job_of_several_the_terminal_stays_that_of_all(tmp_path: Path) -> None:
+    """Raw modes for one command of `make -j` would end the others' lines and Ctrl-C."""
+    text = (
+        "import os, termios, time; isig = termios.tcgetattr(0)[3] & termios.ISIG\n"
+        "print('ready', os.isatty(1), bool(isig), flush=True); time.sleep(1000)"
+    )
+    with _Terminal(
+        tmp_path, "sh", "-c", '"$@"; echo "code $?"', "sh", *_exec(tmp_path, text)
+    ) as terminal:
+        terminal.until(b"ready True True\r\n")
+        terminal.type(b"\x03")
+        terminal.until_end()
+
+    assert end_of(tmp_path)["signal"] == "SIGINT"
+
+
+def test_a_stream_that_is_no_terminal_is_a_pipe_beside_one(tmp_path: Path) -> None:
+    text = "import os, sys; print(os.isatty(1)); print(os.isatty(2), file=sys.stderr)"
+    with _Terminal(
+        tmp_path, "sh", "-c", '"$@" 2> errors', "sh", *_exec(tmp_path, text)
+    ) as terminal:
+        assert terminal.wait() == 0
+
+    assert terminal.shown == b"True\r\n"
+    assert (tmp_path / "errors").read_text() == "False\n"
+    assert {event["stream"] for event in of_type(tmp_path, "captured")} == {"stdout", "stderr"}
+
+
+# --- Several commands, one run
+
+
+def test_commands_that_share_an_id_are_one_run_also_at_the_same_time(tmp_path: Path) -> None:
+    shared = {"AUDITFOLD_RUN_ID": "build-1"}
+    run(tmp_path, "true", env=shared)
+    with subprocess.Popen(
+        [*AUDITFOLD, "exec", "--dir", str(tmp_path), "--name", "slow", "--", "sleep", "1.5"],
+        env=environment(**shared),
+    ) as slow:
+        for _ in range(2):
+            run(tmp_path, "sh", "-c", "exit 4", env=shared)
+        assert slow.wait(TIMEOUT_S) == 0
+    run(tmp_path, "true", env=shared)
+
+    (found,) = runs(tmp_path)
+    assert (found["run_id"], found["status"], found["workflow_id"]) == (
+        "build-1",
+        "failed",
+        "step_00_exec",
+    )
+    nodes = {
+        (node["node_id"], node["node_index"]): node["status"] for node in report(tmp_path)["nodes"]
+    }
+    # Those without a name are nodes of their own, and the later success hides nothing.
+    assert nodes[("slow", None)] == "succeeded"
+    assert [status for (name, _), status in nodes.items() if name == "sh"] == ["failed", "failed"]
+    assert len(nodes) == 5
+    assert report(tmp_path, "--slowest")["nodes"][0]["node_id"] == "slow"
+    check = [*AUDITFOLD, "replay", "--check", str(tmp_path)]
+    assert subprocess.run(check, env=environment(), check=False).returncode == 0
+    assert_sound(tmp_path)
+
+
+def test_the_same_name_is_the_next_attempt(tmp_path: Path) -> None:
+    for code in (1, 0):
+        shell(
+            tmp_path,
+            f"exit {code}",
+            options=["--name", "fetch"],
+            env={"AUDITFOLD_RUN_ID": "nightly-1"},
+        )
+
+    (found,) = runs(tmp_path)
+    assert found["status"] == "succeeded"
+    (node,) = report(tmp_path)["nodes"]
+    assert [attempt["status"] for attempt in node["attempts"]] == ["failed", "succeeded"]
+
+
+def test_a_command_that_was_killed_leaves_the_run_interrupted(tmp_path: Path) -> None:
+    env = environment(AUDITFOLD_RUN_ID="killed-1")
+    command = [*AUDITFOLD, "exec", "--dir", str(tmp_path), "--name", "a", "--", "sh", "-c"]
+    with subprocess.Popen(
+        [*command, "echo; exec sleep 1000"], env=env, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert [one["status"] for one in runs(tmp_path)] == ["running"]
+        process.kill()
+    run(tmp_path, "true", env={"AUDITFOLD_RUN_ID": "killed-1"}, options=["--name", "b"])
+    assert [one["status"] for one in runs(tmp_path)] == ["interrupted"]
+
+    run(tmp_path, "true", env={"AUDITFOLD_RUN_ID": "killed-1"}, options=["--name", "a"])
+
+    assert [one["status"] for one in runs(tmp_path)] == ["succeeded"]
+
+
+# --- The builds of docs/exec.md
+
+
+def _block(kind: str, n: int = 0) -> str:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "exec.md").read_text()
+    found = re.findall(rf"^```{kind}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return str(found[n])
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """A folder with a C program of two files."""
+    if missing := [name for name in ("gcc", "make") if shutil.which(name) is None]:
+        pytest.skip(f"a build needs {' and '.join(missing)}")
+    (tmp_path / "main.c").write_text(
+        "#include <stdio.h>\nint twice(int n);\n"
+        'int main(void) { printf("%d\\n", twice(21)); return 0; }\n'
+    )
+    (tmp_path / "twice.c").write_text("int twice(int n) { return 2 * n; }\n")
+    # `auditfold` of this checkout.
+    tool = tmp_path / "bin" / "auditfold"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\nexec {sys.executable} -m observability "$@"\n')
+    tool.chmod(0o755)
+    return tmp_path
+
+
+def _sh(folder: Path, text: str) -> Done:
+    env = environment()
+    env["PATH"] = f"{folder / 'bin'}:{env['PATH']}"
+    return subprocess.run(
+        ["sh", "-c", text], cwd=folder, env=env, capture_output=True, timeout=300, check=False
+    )
+
+
+def test_a_build_under_make_is_one_run_that_shows_its_slowest_step(sources: Path) -> None:
+    (sources / "Makefile").write_text(_block("make"))
+
+    done = _sh(sources, _block("sh"))
+
+    assert done.returncode == 0, done
+    assert _sh(sources, "./answer").stdout == b"42\n"
+    assert re.search(rb"^slowest \(3\)\n  (main.o|twice.o|answer) ", done.stdout, re.MULTILINE)
+    assert b"3 ok" in done.stdout
+    (found,) = runs(sources)
+    assert (found["workflow_id"], found["status"]) == ("step_03_build", "succeeded")
+    nodes = {node["node_id"]: node for node in report(sources)["nodes"]}
+    assert set(nodes) == {"main.o", "twice.o", "answer"}
+    reads = {(e["node_id"], e["path"]): e["digest"] for e in of_type(sources, "artifact_read")}
+    made = {e["path"]: e["digest"] for e in of_type(sources, "artifact_written")}
+    assert reads[("answer", "main.o")] == made["main.o"]
+
+
+def test_a_build_that_fails_is_a_run_that_failed(sources: Path) -> None:
+    (sources / "Makefile").write_text(_block("make"))
+    (sources / "twice.c").write_text("int twice(int n) { return 2 * m; }\n")
+
+    done = _sh(sources, "make -j2")
+
+    assert done.returncode == 2
+    (found,) = runs(sources)
+    assert found["status"] == "failed"
+    failed = [node for node in report(sources)["nodes"] if node["status"] == "failed"]
+    assert [node["node_id"] for node in failed] == ["twice.o"]
+    (event,) = (e for e in of_type(sources, "captured") if e["node_id"] == "twice.o")
+    assert event["stream"] == "stderr"
+    assert "undeclared" in event["text"]
+    assert_sound(sources)
+
+
+def test_a_makefile_that_knows_nothing_of_it_can_be_recorded(sources: Path) -> None:
+    (sources / "Makefile").write_text(
+        "answer: main.o twice.o\n\tgcc -o $@ $^\n%.o: %.c\n\tgcc -c -o $@ $<\n"
+    )
+
+    done = _sh(sources, _block("sh", 1))
+
+    assert done.returncode == 0, done
+    (found,) = runs(sources)
+    assert (found["run_id"], found["status"], found["step_number"]) == (
+        "nightly-7",
+        "succeeded",
+        "03",
+    )
+    assert {node["node_id"] for node in report(sources)["nodes"]} >= {"main.o", "twice.o", "answer"}
