@@ -11,7 +11,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from observability.capture import stderr
-from observability.screen import drawing_lock, is_terminal, open_line, put_safely
+from observability.screen import (
+    drawing_lock,
+    is_terminal,
+    open_line,
+    other_bars,
+    put_safely,
+)
 from observability.streams import LineStream
 from replay.show.line import harmless
 
@@ -251,9 +257,9 @@ def _tqdm(bar: Bar, stream: LineStream) -> "tqdm[Any]":
             return {**known, **bar.fields(_columns(stream), more=more, encoding=encoding)}
 
         def display(self, msg: str | None = None, pos: int | None = None) -> Any:
-            # To the end of the line: a wider bar may have stood there.
-            text = _padded(str(self), stream) if msg is None else msg
-            return super().display(text, pos)
+            if msg is None:
+                msg = f"{self}{_erasing(stream, alone=not other_bars(self))}"
+            return super().display(msg, pos)
 
         def close(self) -> None:
             if os.getpid() == pid:
@@ -273,22 +279,24 @@ def _tqdm(bar: Bar, stream: LineStream) -> "tqdm[Any]":
 
 
 def _columns(stream: LineStream) -> int:
-    """Return the width of a bar: a redraw of one that is wrapped leaves a line behind."""
-    return min(WIDTH, _terminal_columns(stream) or WIDTH)
+    """Return the width of a bar: a redraw of one that is wrapped leaves a line behind.
 
-
-def _padded(text: str, stream: LineStream) -> str:
-    from tqdm.utils import disp_len
-
-    return text + " " * (_terminal_columns(stream) - disp_len(text))
-
-
-def _terminal_columns(stream: LineStream) -> int:
-    """Return how wide the terminal is, or 0; the last column stays free, as tqdm leaves it."""
+    The last column stays free, as tqdm leaves it: bars that take turns in a line cover each other.
+    """
     try:
-        return max(0, os.get_terminal_size(stream.fileno()).columns - 1)
+        return min(WIDTH, (os.get_terminal_size(stream.fileno()).columns or WIDTH + 1) - 1)
     except (OSError, ValueError, AttributeError):
-        return 0
+        return WIDTH
+
+
+def _erasing(stream: LineStream, *, alone: bool) -> str:
+    """Return what erases what other bars have left: behind this one, and *alone* also below.
+
+    A wider bar leaves its end, one that stood below leaves an earlier redraw (ECMA-48: EL, ED).
+    """
+    if not stream.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        return ""
+    return "\x1b[J" if alone else "\x1b[K"
 
 
 def _encodable(text: str, encoding: str) -> str:

@@ -108,6 +108,12 @@ def bars_on(stream: TextIO) -> list[Any]:
     ]
 
 
+def other_bars(one: object) -> list[Any]:
+    """Return the bars beside *one*, on any screen; the caller holds the lock of `drawing`."""
+    bars = list(getattr(_tqdm(), "_instances", ()))
+    return [bar for bar in bars if bar is not one and not getattr(bar, "disable", True)]
+
+
 @contextlib.contextmanager
 def drawing() -> Iterator[bool]:
     """Keep other threads from drawing; yields False where one does not stop in time."""

@@ -11,7 +11,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, Final, TextIO
+from typing import Any, Final, Literal, TextIO
 
 from observability.screen import (
     bars_on,
@@ -27,6 +27,8 @@ from observability.terminal_text import LineCleaner
 
 _MOST_CLEANERS: Final = 64  # threads that may have an open line before those that ended are sought
 _BARS: Final = 0  # the key of bars among threads; no thread has it
+# Who has written: somebody, a bar that draws, a bar that goes up or down to its place.
+Origin = Literal["print", "bar", "step"]
 _STREAMS: Final["weakref.WeakSet[LineStream]"] = weakref.WeakSet()
 
 
@@ -61,6 +63,11 @@ class LineStream:
         _STREAMS.add(self)
 
     @property
+    def has_log(self) -> bool:
+        """Whether lines go to a log."""
+        return self._log is not None
+
+    @property
     def encoding(self) -> str:
         """The terminal's encoding, which decides how a bar is drawn."""
         return getattr(self.target(), "encoding", None) or "utf-8"
@@ -92,7 +99,7 @@ class LineStream:
         """
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        self.send(text, of_bar=_called_by_tqdm())
+        self.send(text, origin=_caller())
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -100,27 +107,29 @@ class LineStream:
         for line in lines:
             self.write(line)
 
-    def send(self, text: str, *, of_bar: bool) -> None:
-        """Write *text*, which a bar has drawn or somebody has printed."""
+    def send(self, text: str, *, origin: Origin) -> None:
+        """Write *text* that came from there."""
         target = self.target()
         try:
             if isinstance(target, LineStream):
-                target.send(text, of_bar=of_bar)
-            elif target is not None and of_bar:
+                target.send(text, origin=origin)
+            elif target is not None and origin != "print":
                 # Never on a line that somebody has begun.
                 self._put(target, self._behind(target, None) + text)
             elif target is not None:
                 self._show(target, self._unheld() + text)
         finally:
             if self._log is not None:
-                ended = self._take(text, _BARS if of_bar else threading.get_ident())
-                if ended and of_bar and target is not None:
-                    # A bar that ends takes the place of another one, which goes a line down.
-                    _each(bars_on(target), "refresh")
+                # On its way to its place a bar goes down the lines of others and ends none.
+                seen = text.replace("\n", "\x1b[B") if origin == "step" else text
+                ended = self._take(seen, threading.get_ident() if origin == "print" else _BARS)
+                if ended and origin == "bar" and target is not None:
+                    # A bar that ends takes the place of the observer's, which goes a line down.
+                    _each((bar for bar in bars_on(target) if not _is_logged(bar)), "refresh")
 
     def flush(self) -> None:
         """Show what there is of a line, and flush the stream before which this one stands."""
-        held = "" if _called_by_tqdm() else self._unheld()
+        held = self._unheld() if _caller() == "print" else ""
         target = self.target()
         if target is None:
             return
@@ -245,9 +254,20 @@ def _each(bars: Iterable[Any], method: str) -> None:
             getattr(bar, method)(nolock=True)
 
 
-def _called_by_tqdm() -> bool:
-    """Return whether tqdm called the method that asks."""
-    return is_tqdm(sys._getframe(2).f_globals)  # noqa: SLF001
+def _is_logged(bar: Any) -> bool:
+    """Return whether a redraw of *bar* may end a line of a log, as those of the program may."""
+    stream = getattr(bar.fp, "_wrapped", bar.fp)
+    return not isinstance(stream, LineStream) or stream.has_log
+
+
+def _caller() -> Origin:
+    """Return who called the method that asks: tqdm draws bars piece by piece, in several writes."""
+    frame = sys._getframe(2)  # noqa: SLF001
+    if not is_tqdm(frame.f_globals):
+        return "print"
+    outer = frame.f_back  # tqdm wraps the writes of its streams
+    codes = {frame.f_code.co_name, "" if outer is None else outer.f_code.co_name}
+    return "step" if "moveto" in codes else "bar"
 
 
 def _in_child() -> None:

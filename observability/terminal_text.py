@@ -3,7 +3,8 @@ r"""What stays of text that was made for a terminal: whole lines, without escape
 Sequences are dropped, not obeyed: what they would have erased or moved stays where it was
 written.  Two things are obeyed, because bars consist of them.  After a carriage return the line
 begins anew, so its last redraw stays.  And a line that was begun by a return and is left upwards
-(`ESC [ A`, as bars below each other are drawn) is still open: the next redraw replaces it.
+or downwards (`ESC [ A`, `ESC [ B`, as bars below each other are drawn) is still open: the next
+redraw replaces it.
 
 What it knows is ECMA-48 (control functions) and the parser of DEC's terminals; no screen is kept.
 """
@@ -62,7 +63,7 @@ class LineCleaner:
         self._written = False  # since the cursor came to this line
         self._returned = False  # and nothing was written since
         self._redrawn = False  # a return came since the cursor came to this line
-        self._climbing = False  # it came from below, and nothing was written since
+        self._moved = False  # it came from another line, and nothing was written since
         self._lines: list[str] = []
 
     @property
@@ -92,7 +93,7 @@ class LineCleaner:
             self._end(row)
         lines, self._lines = self._lines, []
         self._state, self._rows, self._at = _PLAIN, [_Row()], 0
-        self._written = self._returned = self._redrawn = self._climbing = False
+        self._written = self._returned = self._redrawn = self._moved = False
         return lines
 
     def _control(self, char: str) -> None:
@@ -130,8 +131,8 @@ class LineCleaner:
             if at == len(text):
                 return at
             self._state = _PLAIN
-            if text[at] == "A":
-                self._up()
+            if text[at] in "AB":
+                self._leave(upwards=text[at] == "A")
             return at + 1 if "@" <= text[at] <= "~" else at
         begin, at = at, _end_of(_INTERMEDIATE, text, at)
         if begin < at:
@@ -158,7 +159,7 @@ class LineCleaner:
             self._returned = False
         elif not self._written:
             self._end(row)  # left by the cursor, and nothing says that it is to be replaced
-        self._written, self._climbing = True, False
+        self._written, self._moved = True, False
         row.put(text)
         while row.n > LONGEST_LINE:
             whole = row.take()
@@ -181,15 +182,23 @@ class LineCleaner:
         if self._at == _MOST_ROWS:
             self._end(self._rows.pop(0))
             self._at -= 1
-        self._written = self._returned = self._redrawn = self._climbing = False
+        self._written = self._returned = self._redrawn = self._moved = False
 
-    def _up(self) -> None:
-        """Leave a redrawn line upwards; anywhere else nothing says that a line was left open."""
+    def _leave(self, *, upwards: bool) -> None:
+        """Leave a redrawn line; anywhere else nothing says that a line was left open."""
         number = self._parameters or "1"
-        if self._at and number.isdecimal() and (self._redrawn or self._climbing):
-            self._at -= min(self._at, max(1, int(number)))
-            self._written = self._returned = self._redrawn = False
-            self._climbing = True
+        if not number.isdecimal() or (self._written and not self._redrawn):
+            return
+        lines = max(1, int(number))
+        if upwards:
+            if not self._at or not (self._redrawn or self._moved):
+                return
+            self._at -= min(self._at, lines)
+        else:
+            self._at = min(self._at + lines, _MOST_ROWS - 1)
+            self._rows += [_Row() for _ in range(self._at + 1 - len(self._rows))]
+        self._written = self._returned = self._redrawn = False
+        self._moved = True
 
     def _end(self, row: "_Row") -> None:
         if row.n:

@@ -3,7 +3,7 @@
 import io
 import re
 
-_STEP = re.compile(r"\r|\n|\x1b\[(\d*)A|\x1b\[[\d;]*m|[^\r\n\x1b]+")
+_STEP = re.compile(r"\r|\n|\x1b\[(\d*)A|\x1b\[[JK]|\x1b\[[\d;]*m|[^\r\n\x1b]+")
 
 
 class Terminal(io.StringIO):
@@ -18,7 +18,7 @@ def screen(written: str) -> list[str]:
 
     Raises:
         ValueError: There is something else in it than text, ends of lines, carriage returns,
-            colours, and steps upwards.
+            colours, steps upwards, and erasing the rest of a line.
     """
     rows: list[str] = [""]
     row = column = at = 0
@@ -35,6 +35,10 @@ def screen(written: str) -> list[str]:
             rows += [""] * (row + 1 - len(rows))
         elif text.endswith("A") and text[0] == "\x1b":
             row = max(0, row - int(step[1] or 1))
+        elif text == "\x1b[K":
+            rows[row] = rows[row][:column]
+        elif text == "\x1b[J":
+            rows[row:] = [rows[row][:column]]
         elif text[0] != "\x1b":
             before = rows[row].ljust(column)
             rows[row] = before[:column] + text + before[column + len(text) :]

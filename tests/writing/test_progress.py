@@ -44,6 +44,7 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     made = Terminal()
     monkeypatch.setattr(sys, "stderr", made)
     monkeypatch.setattr(sys, "stdout", made)
+    monkeypatch.setenv("TERM", "xterm")
     return made
 
 
@@ -637,6 +638,31 @@ def test_a_bar_of_the_program_stands_below_and_its_end_above(
     assert [line[:6] for line in lines] == [*(f"line {n}" for n in range(4)), "inner:", "after"]
 
 
+@pytest.mark.parametrize("use_tqdm", [True, False])
+def test_bars_of_the_program_may_end_in_any_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use_tqdm: bool
+) -> None:
+    """One that ended made the others redraw each other, and left an old redraw of itself below."""
+    terminal = on_terminal(monkeypatch)
+    with ExecutionObserver("step_04_run", tmp_path, 1, use_tqdm) as obs, obs.capture_progress():
+        header = terminal.getvalue().count("\n")
+        bars = [tqdm(total=2, desc=f"bar {n}", leave=True, ncols=60 + n) for n in range(3)]
+        for bar in bars:
+            bar.mininterval = bar.miniters = 0
+        for bar in bars * 2:
+            bar.update()
+        for bar in bars:
+            bar.close()
+        rows = screen(terminal.getvalue())[header:]
+
+    ended = [f"bar {n}: 100%" for n in range(3)]
+    assert [row[:11] for row in rows[:3]] == ended
+    if use_tqdm:
+        assert [row[:9] for row in rows[3:]] == ["Executing"]
+    lines = [line[:11] for line in log_of(obs).split("\n") if line.startswith("bar")]
+    assert lines == ended
+
+
 def test_an_unfinished_line_waits_and_a_flushed_one_keeps_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -886,6 +912,7 @@ def watched(code: str, folder: Path, columns: int) -> list[str]:
     head = "import sys, time\nfrom observability import *\nfrom tqdm import tqdm\n"
     program = subprocess.Popen(
         [sys.executable, "-c", head + code, str(folder)],
+        env={**os.environ, "TERM": "xterm-256color"},
         stdin=subprocess.DEVNULL,
         stdout=child,
         stderr=child,

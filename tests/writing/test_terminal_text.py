@@ -104,6 +104,10 @@ def test_a_bar_below_another_is_one_line_and_not_one_for_each_redraw() -> None:
 
     assert lines_of(*redraws, "\r inner 100%\n") == [" inner 100%"]
     assert lines_of(*redraws, "\n\r           \x1b[A") == []
+    assert lines_of("\r outer\x1b[B\r inner 1\x1b[A\r outer 2\x1b[B\r inner 2\x1b[A") == [
+        " outer 2",
+        " inner 2",
+    ]
     assert lines_of("\n\n\r third\x1b[A\x1b[A", "\n\r second\x1b[A", "first\n") == [
         "first",
         " second",
@@ -112,6 +116,7 @@ def test_a_bar_below_another_is_one_line_and_not_one_for_each_redraw() -> None:
 
 
 def test_going_up_from_a_line_that_is_no_bar_loses_and_moves_nothing() -> None:
+    assert lines_of("one\x1b[B two\n") == ["one two"]
     assert lines_of("one\ntwo\x1b[A three\n") == ["one", "two three"]
 
 
