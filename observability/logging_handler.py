@@ -103,9 +103,14 @@ def _exception_fields(record: logging.LogRecord, gate: Gate) -> dict[str, Any]:
     return {"traceback": last_part(gate, "traceback", text)} if text else {}
 
 
-def _timestamp(epoch_seconds: float) -> str:
-    micros = int(epoch_seconds * 1e6)
-    return f"{_second(micros // 1_000_000)}.{micros % 1_000_000:06d}Z"
+def _timestamp(epoch_seconds: float) -> str | None:
+    """Return a time as the envelope has it; None for one that no calendar has."""
+    try:
+        micros = int(epoch_seconds * 1e6)
+        second = _second(micros // 1_000_000)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return f"{second}.{micros % 1_000_000:06d}Z"
 
 
 @functools.lru_cache(maxsize=4)  # most records are of the second of the one before

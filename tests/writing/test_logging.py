@@ -392,6 +392,43 @@ def test_what_a_queue_carried_says_when_it_happened(
     assert observer.is_open
 
 
+@pytest.mark.parametrize("created", [float("nan"), float("inf"), -1e12, 1e300])
+def test_a_record_of_no_time_is_recorded_without_one(
+    memory: Path, observer: ExecutionObserver, handler: AuditHandler, created: float
+) -> None:
+    handler.handle(logging.makeLogRecord({"msg": "said", "levelno": 20, "created": created}))
+
+    (message,) = messages(memory)
+    assert (message["text"], message["occurred_at"]) == ("said", None)
+    assert (handler.dropped, observer.is_open) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\x1b]0;title\x07red", "two\r\nlines [2026] FORGED", "lone \ud800", "\x00", None, {"a": 1}],
+)
+def test_hostile_texts_and_names_leave_lines_that_everybody_reads(memory: Path, text: Any) -> None:
+    with made(memory) as observer:
+        handler = AuditHandler()
+        odd: dict[Any, Any] = {
+            "msg": text,
+            "levelno": 30,
+            "name": f"{text}",
+            "levelname": f"{text}",
+            5: 3,
+            None: 4,
+        }
+        handler.handle(logging.makeLogRecord({**odd, f"key {text}": text}))
+
+    assert handler.dropped == 0
+    assert len(messages(memory)) == 1
+    assert_complete(memory)
+    log_text = observer.audit_log_file.read_text()
+    assert not any(ord(c) < 32 and c != "\n" for c in log_text)
+    assert "\nlines" not in log_text
+    assert read_report(memory)["warnings"] == 1
+
+
 # --- Without recursion, without failing the program
 
 
