@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from replay.version import __version__
 
 if TYPE_CHECKING:
+    from observability.blocks import bind_pipeline, file_step, pipeline_file, pipeline_step
     from observability.capture import TqdmFileWrapper
     from observability.journal import Journal, JournalError
     from observability.logging_handler import AuditHandler
@@ -59,13 +60,17 @@ _HOMES = {
     "TqdmFileWrapper": "observability.capture",
     "WatcherSettings": "observability.settings",
     "atomic_write_json": "observability.reporting",
+    "bind_pipeline": "observability.blocks",
     "current_settings": "observability.settings",
     "dump_report": "observability.reporting",
+    "file_step": "observability.blocks",
     "now_central": "observability.reporting",
     "now_eastern": "observability.reporting",
     "now_mountain": "observability.reporting",
     "now_pacific": "observability.reporting",
     "now_utc": "observability.reporting",
+    "pipeline_file": "observability.blocks",
+    "pipeline_step": "observability.blocks",
     "set_global_settings": "observability.settings",
     "structlog_processor": "observability.structlog_records",
     "use_settings": "observability.settings",
@@ -90,13 +95,17 @@ __all__ = [
     "WatcherSettings",
     "__version__",
     "atomic_write_json",
+    "bind_pipeline",
     "current_settings",
     "dump_report",
+    "file_step",
     "now_central",
     "now_eastern",
     "now_mountain",
     "now_pacific",
     "now_utc",
+    "pipeline_file",
+    "pipeline_step",
     "set_global_settings",
     "structlog_processor",
     "use_settings",

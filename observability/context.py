@@ -1,4 +1,4 @@
-"""What is current in this thread or task: an observer, and the node that it is in.
+"""What is current in this thread or task: an observer, the node that it is in, a bound report.
 
 Scopes stand in a `contextvars` variable, each knowing the one around it: the `with` block of an
 observer, and a node from its start to its end.  A task begins with the scopes of the code that
@@ -6,11 +6,14 @@ made it; a thread begins with none.  Nothing is reset by token, so an end may co
 thread or task, or in another order: a scope that has ended is passed over by whoever finds it.
 """
 
+import sys
+import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from observability.observer import ExecutionObserver
+    from observability.reporting import PipelineReport
 
 
 class Scope:
@@ -117,3 +120,67 @@ def _lasting(scope: Scope | None) -> Scope | None:
     while scope is not None and (scope.ended or not scope.observer.is_open):
         scope = scope.outer
     return scope
+
+
+def owner() -> object:
+    """Return what runs now: the task where there is one, else the thread."""
+    events = sys.modules.get("asyncio.events")
+    # The only question about the loop that raises nothing where there is none.
+    if events is not None and events._get_running_loop() is not None:  # noqa: SLF001
+        return sys.modules["asyncio.tasks"].current_task()
+    return threading.get_ident()
+
+
+# --- The report that is bound
+
+
+class Binding:
+    """A report that the blocks of this thread or task take when they are given none.
+
+    Attributes:
+        report: The report.
+        outer: The binding it began in, or None.
+        ended: Whether it is over, wherever that was said.
+    """
+
+    __slots__ = ("ended", "outer", "report")
+
+    def __init__(self, report: "PipelineReport", outer: "Binding | None") -> None:
+        self.report = report
+        self.outer = outer
+        self.ended = False
+
+
+_binding: Final[ContextVar[Binding | None]] = ContextVar("auditfold_binding", default=None)
+_bindings: Final[set[Binding]] = set()
+
+
+def bind(report: "PipelineReport") -> Binding:
+    """Bind *report* in this thread or task, and return what `unbind` takes."""
+    binding = Binding(report, _binding.get())
+    _bindings.add(binding)
+    _binding.set(binding)
+    return binding
+
+
+def unbind(binding: Binding) -> None:
+    """End *binding*, in whatever thread or task; the one around it holds again."""
+    binding.ended = True
+    _bindings.discard(binding)
+    if _binding.get() is binding:
+        _binding.set(binding.outer)
+
+
+def bound() -> "PipelineReport | None":
+    """Return the report that is bound here.
+
+    A thread begins without bindings.  There it is the only report that is bound anywhere in the
+    process; with several, none is: nothing is guessed.
+    """
+    binding = _binding.get()
+    while binding is not None and binding.ended:
+        binding = binding.outer
+    if binding is not None:
+        return binding.report
+    reports = {id(binding.report): binding.report for binding in [*_bindings]}
+    return next(iter(reports.values())) if len(reports) == 1 else None

@@ -4,15 +4,13 @@ What a node's events mean is in `replay.fold.run`; this is only known to the liv
 """
 
 import os
-import sys
-import threading
 from traceback import format_exception
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 
-from observability.context import Scope, enter, leave
+from observability.context import Scope, enter, leave, owner
 from observability.values import Gate, encode
 from replay.digest import directory_digest, file_digest, json_digest
 
@@ -25,15 +23,6 @@ LARGEST_TEXT: Final = 64 * 1024  # characters of an error's text, and of its tra
 # Looked through for secrets before it is cut, so that none is cut in two and not known any more.
 _LOOKED_AT: Final = 16 * LARGEST_TEXT
 LARGEST_VALUE: Final = 64 * 1024  # bytes of JSON: a value, or the list of a directory
-
-
-def owner() -> object:
-    """Return what runs now: the task where there is one, else the thread."""
-    events = sys.modules.get("asyncio.events")
-    # The only question about the loop that raises nothing where there is none.
-    if events is not None and events._get_running_loop() is not None:  # noqa: SLF001
-        return sys.modules["asyncio.tasks"].current_task()
-    return threading.get_ident()
 
 
 class OpenNodes:

@@ -13,11 +13,12 @@ import string
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, NoReturn, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, ParamSpec, Self, TypeVar, overload
 
 import orjson
 
@@ -44,6 +45,9 @@ from replay.trace.events import Event, Seconds
 from replay.trace.folder import check_workflow_id, step_number
 from replay.trace.line import MAX_INT, utc_second
 from replay.trace.schema import decode_event
+
+if TYPE_CHECKING:
+    from observability.units import LiveUnit
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -139,6 +143,8 @@ class ExecutionObserver:
         self.node_start_time: float | None = None
         self._out = Path(os.path.abspath(output_dir))
         self._ended = self._closed = False
+        # Live units that stand in no other one.
+        self.reports: weakref.WeakSet[LiveUnit] = weakref.WeakSet()
         self._nodes = OpenNodes(self)
         self._scope: context.Scope | None = None
         self._only_node = None if only_node is None else self.gate.name("only_node", only_node)
@@ -431,6 +437,8 @@ class ExecutionObserver:
         """
         if self._closed:
             return
+        if self.is_open:
+            self._settle_reports()
         live = self._live
         if live.bar is not None:
             live.bar.close()
@@ -504,6 +512,16 @@ class ExecutionObserver:
         )
 
     # --- Inside
+
+    def _settle_reports(self) -> None:
+        """Let reports record what was changed inside their values, before the run ends."""
+        if os.getpid() != self.pid:
+            return
+        for report in list(self.reports):
+            try:
+                report.settle()
+            except JournalError as error:
+                self._answer(error)
 
     @property
     def lock(self) -> threading.RLock:
@@ -590,6 +608,7 @@ class ExecutionObserver:
         with_times: bool,
     ) -> None:
         """Append the terminal event with the counts of its moment, and close."""
+        self._settle_reports()
         live = self._live
         if live.bar is not None:
             live.bar.close()

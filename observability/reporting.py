@@ -5,14 +5,17 @@ is kept.  What a change does is in `observability.units`, what it means in `repl
 `with` blocks are in `observability.blocks`.
 """
 
+import atexit
 import inspect
 import json
 import os
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any, ClassVar, Final, Literal, Self
+from warnings import warn
 
 from observability import context
 from observability.attached import Attached, slug
@@ -78,6 +81,7 @@ DEFAULT_OUTPUT: Final = Path("reports/progress.json")
 MOST_STEPS: Final = 10_000
 REFRESH_NS: Final = 1_000_000_000
 SHARE: Final = 10  # of the time at most a tenth goes into refreshing a file
+BURST_NS: Final = 250_000_000
 
 # --- Clocks
 
@@ -517,22 +521,27 @@ class _WithSteps(LiveUnit):
             if not isinstance(unit, FileReport):
                 name = attached.free(name or "step", first=2 if unit.derived else 1)
             if unit.observer is self.observer:
-                payload = {"parent": self.state.unit, "id": name}
-                if isinstance(self, FileReport):
-                    payload["inside"] = True
-                unit.parent = self
-                try:
-                    unit.record(UnitAttached, payload)
-                except BaseException:
-                    unit.parent = None
-                    raise
+                self._join(unit, name)
             else:
                 unit.state.id = name
                 unit.begin_again(self.observer, self)
                 unit.parent = self
             attached.add(unit)
+            if joint is not None:
+                joint.reports.discard(unit)
         if unit.requires_human_review:
             self._was_flagged(unit)
+
+    def _join(self, unit: ReportBase, name: str | None) -> None:
+        payload: dict[str, Any] = {"parent": self.state.unit, "id": name}
+        if isinstance(self, FileReport):
+            payload["inside"] = True
+        unit.parent = self
+        try:
+            unit.record(UnitAttached, payload)
+        except BaseException:
+            unit.parent = None
+            raise
 
     def iter_steps(self, status: str | None = None) -> Iterator[StepReport]:
         """Yield the steps, or those of one status, in the order in which they began."""
@@ -788,7 +797,16 @@ class PipelineReport(_WithSteps):
         ValueError: *kind* is none.
     """
 
-    __slots__ = ("_files", "_keep_finished", "_saved_ns", "_wait_ns")
+    __slots__ = (
+        "_files",
+        "_keep_finished",
+        "_open_blocks",
+        "_saved_at_exception_ns",
+        "_saved_ns",
+        "_spent_ns",
+        "_unsaved",
+        "_wait_ns",
+    )
 
     label = Field[str](write=a_text)
     stage = Field[str](write=a_text)
@@ -834,7 +852,10 @@ class PipelineReport(_WithSteps):
         self._steps, self._files = Attached(self), Attached(self)
         self._keep_finished = keep_finished
         self._saved_ns: int | None = None
+        self._saved_at_exception_ns: int | None = None
         self._wait_ns = REFRESH_NS
+        self._spent_ns = self._open_blocks = 0
+        self._unsaved = False
 
     @property
     def status(self) -> Status:
@@ -969,7 +990,7 @@ class PipelineReport(_WithSteps):
     def has_ended(self, unit: ReportBase) -> None:
         """Take in that a step or file has ended."""
         if isinstance(unit, FileReport):
-            self._refresh(unit)
+            self._refresh()
         self._let_go(unit)
 
     def _let_go(self, unit: ReportBase) -> None:
@@ -1064,17 +1085,80 @@ class PipelineReport(_WithSteps):
         target = path or self.output_path or DEFAULT_OUTPUT
         _write(target, self, ensure_dir=ensure_dir, indent=indent, encoding=encoding)
 
-    def _refresh(self, file: FileReport) -> None:
+    def enter(self) -> None:
+        """Note that a block of this report begins."""
+        with self.lock:
+            self._open_blocks += 1
+
+    def leave(self, *, bound: bool = False) -> None:
+        """Note that one ends, and save behind the outermost.
+
+        A binding always saves.  Of other blocks, which may follow each other by thousands, all
+        do until that has taken `BURST_NS`, and then as many as take a tenth of the time; what is
+        left out is saved with the next, by the end of the observer, or of the program.
+
+        Raises:
+            OSError: It could not be written (by a binding).
+        """
+        with self.lock:
+            self._open_blocks -= 1
+            if self.state.output_path is None or self._open_blocks:
+                return
+            if bound and self.observer is None:
+                self.save_now()
+            elif self._unsaved and self._may_save(self.observer is None):
+                self._save_or_warn()
+
+    def settle(self) -> None:
+        """Record what was changed inside values, and save what was left out."""
+        with self.lock:
+            self.compare_all()
+            if self._unsaved:
+                self._save_or_warn()
+
+    def _refresh(self) -> None:
         """Show a file's end where the report is saved, at most once a second."""
         if self.state.output_path is None:
             return
+        self._unsaved = True
+        _unsaved.add(self)
+        if self._may_save(burst=False):
+            self._save_or_warn()
+
+    def _may_save(self, burst: bool) -> bool:  # noqa: FBT001 - of this class alone
         now = time.monotonic_ns()
-        if self._saved_ns is not None and now - self._saved_ns < self._wait_ns:
-            return
+        if self._saved_ns is None or now - self._saved_ns >= self._wait_ns:
+            return True
+        return burst and self._spent_ns < BURST_NS
+
+    def _save_or_warn(self) -> None:
         try:
             self.save_now()
         except OSError as error:
-            file.warn(f"pipeline autosave failed: {error!r}")
+            self._spent_ns = BURST_NS  # one warning a second is enough
+            warn(f"pipeline autosave failed: {error!r}", RuntimeWarning, stacklevel=4)
+
+    def save_at_exception(
+        self, override: str | os.PathLike[str] | None, *, wait_s: float = 0.0
+    ) -> None:
+        """Save to `output_path`, and to *override* where that is another one.
+
+        Args:
+            override: Another place, or None.
+            wait_s: Leave it out that many seconds after the last one.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        with self.lock:
+            now = time.monotonic_ns()
+            last = self._saved_at_exception_ns
+            if last is not None and now - last < wait_s * 1e9:
+                return
+            self._saved_at_exception_ns = now
+            if override is not None and self.output_path != Path(override):
+                self.save(override)
+            self.save_now()
 
     def save_now(self) -> None:
         """Save to `output_path`, if there is one, and wait with the next refresh.
@@ -1087,9 +1171,13 @@ class PipelineReport(_WithSteps):
         begin = time.monotonic_ns()
         try:
             self.save()
+            self._unsaved = False
+            _unsaved.discard(self)
         finally:
             self._saved_ns = time.monotonic_ns()
-            self._wait_ns = max(REFRESH_NS, SHARE * (self._saved_ns - begin))
+            took = self._saved_ns - begin
+            self._spent_ns += took
+            self._wait_ns = max(REFRESH_NS, SHARE * took)
 
     def _wrap(self) -> None:
         self._lay_out()
@@ -1204,6 +1292,19 @@ def _probe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 # --- Files
+
+# Reports that have changed since they were saved.
+_unsaved: Final["weakref.WeakSet[PipelineReport]"] = weakref.WeakSet()
+
+
+def _at_exit() -> None:
+    for report in list(_unsaved):
+        report.settle()
+
+
+atexit.register(_at_exit)
+# A child's copy of a report is not the one that the parent saves.
+os.register_at_fork(after_in_child=_unsaved.clear)
 
 
 def dump_report(path: str | os.PathLike[str], report: LiveUnit) -> None:

@@ -160,6 +160,8 @@ class LiveUnit:
         event = self._emit(UnitBegun, payload)
         self.state = begun(event)
         self._know()
+        if parent is None and self.observer is not None:
+            self.observer.reports.add(self)
         if parent is not None:
             parent.take(self, event)
 
@@ -353,6 +355,8 @@ class LiveUnit:
         self.state = begun(event)
         self._keep_containers(held)
         self._know()
+        if parent is None and observer is not None:
+            observer.reports.add(self)
         if parent is not None:
             place(parent.state, self.state, event)
         for child in self.all_children():
@@ -423,6 +427,26 @@ class LiveUnit:
             separators=None if indent is not None else (",", ":"),
         )
 
+    def snapshot(self) -> Any:
+        """Return the unit as a frozen pydantic model (`replay.fold.models`).
+
+        Cost: 50 us a unit that stands in it, and the time to load pydantic once.
+        """
+        from replay.fold import models
+
+        kinds: dict[str, Any] = {
+            "step": models.StepSnapshot,
+            "file": models.FileSnapshot,
+            "pipeline": models.PipelineSnapshot,
+        }
+        kind = kinds.get(self.state.kind, models.UnitSnapshot)
+        return kind.model_validate(self.model_dump(mode="json"))
+
+    def settle(self) -> None:
+        """Record what was changed inside values: the run ends."""
+        with self.lock:
+            self.compare_all()
+
     def json_of(self, *, indent: bool = True) -> list[bytes]:
         """Return the unit's JSON, in pieces."""
         with self.lock:
@@ -472,10 +496,11 @@ class LiveUnit:
         """Make the handles of what stands in the state."""
 
     def record_if_observed(self) -> Self:
-        """Let the observer that is current record it from now on."""
-        observer = context.current_observer()
-        if observer is not None:
-            self.adopt(observer)
+        """Let the observer that is current record it from now on, if none does."""
+        if self.observer is None:
+            observer = context.current_observer()
+            if observer is not None:
+                self.adopt(observer)
         return self
 
     def __reduce__(self) -> Any:
