@@ -12,6 +12,7 @@ import re
 import select
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Self
@@ -53,9 +54,6 @@ _NO_PROMPT: Final = {
     "LC_ALL": "C",
 }
 
-# Killed and not gone yet, as on a disk that does not answer.
-_left: Final[list["subprocess.Popen[bytes]"]] = []
-
 
 def work_tree(folder: str) -> str | None:
     """Return the folder that has `.git`: *folder*, or the nearest one above it; or None."""
@@ -81,7 +79,6 @@ class GitQuestion:
     """
 
     def __init__(self, folder: str, *, environ: Mapping[str, str] = os.environ) -> None:
-        _left[:] = [process for process in _left if process.poll() is None]
         self._until = time.monotonic() + ANSWER_S
         self._asked: list[_Asked] = []
         quiet = {**environ, **_NO_PROMPT}
@@ -91,6 +88,10 @@ class GitQuestion:
         except (OSError, ValueError, subprocess.SubprocessError):
             # Not there, not allowed, no process or descriptor to be had, a NUL in a name.
             self.close()
+            self._asked = []
+        except BaseException:  # of a signal handler
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -184,12 +185,20 @@ class _Asked:
         try:
             self._process.wait(_END_S / 4)
         except subprocess.TimeoutExpired:
-            _left.append(self._process)
+            _wait_later(self._process)
 
     def said(self) -> tuple[list[bytes], bool]:
         """Return its whole lines, and whether there are no more and it ended well."""
         lines = self._text.split(b"\n")[:-1]
         return lines, self._whole and self._process.returncode == 0
+
+
+def _wait_later(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for what was killed and is not gone, on a busy machine or a disk that hangs."""
+    waiting = threading.Thread(target=process.wait, name="auditfold git", daemon=True)
+    # Without a thread to be had it is waited for when the next child is made.
+    with contextlib.suppress(RuntimeError):
+        waiting.start()
 
 
 def _from_status(lines: list[bytes], done: bool) -> dict[str, Any]:  # noqa: FBT001

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observability import ExecutionObserver, resources
-from observability.resources import Meter, Quirks, Reading, cgroup_peak_file, meter, of_rusage
+from observability import ExecutionObserver, readings, resources
+from observability.readings import Quirks, Reading, cgroup_peak_file, of_rusage
+from observability.resources import Meter, meter
 from replay.fold import read_report
 from replay.show.line import log_line
 from replay.trace.events import ResourceUsage
@@ -376,7 +377,7 @@ def zeros() -> resource.struct_rusage:
 def test_a_system_that_counts_nothing_says_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resources, "_PROC", tmp_path)
+    monkeypatch.setattr(readings, "_PROC", tmp_path)
 
     assert of_rusage(zeros(), quirks=Quirks()) == Reading()
 
@@ -388,10 +389,10 @@ def test_a_process_that_read_nothing_is_known_to_have() -> None:
 def test_without_proc_there_are_no_quirks_and_no_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resources, "_PROC", tmp_path)
+    monkeypatch.setattr(readings, "_PROC", tmp_path)
 
     assert Quirks.here() == Quirks()
-    assert resources.calls_of(tmp_path) == {}
+    assert readings.calls_of(tmp_path) == {}
     found = meter("full", monotonic_ns=time.monotonic_ns)
     assert found is not None
     found.begin("a", None)
