@@ -209,12 +209,13 @@ class Writer:
         payload = {"reason": "a line that was cut off", "fragment": torn}
         self._append(registry, "gap", orjson.dumps(payload))
 
-    def start(self, *, total_nodes: int = 1) -> None:
+    def start(self, *, total_nodes: int = 1, **payload: Any) -> None:
         """Append `workflow_start`."""
         self.put(
             "workflow_start",
             message=f"Workflow execution started: {WORKFLOW}",
             total_nodes=total_nodes,
+            **payload,
         )
         self._mono_of[""] = self._last_us
 

@@ -1,5 +1,6 @@
 """The vectors that an audit accepts: exit 0."""
 
+from replay.digest import json_digest
 from replay.trace.line import MAX_INT, MAX_LINE
 from tests.vectors.making import (
     ALICE,
@@ -59,6 +60,51 @@ def failed_run(v: Vector) -> None:
         nodes_failed=1,
         nodes_skipped=0,
     )
+    w.close()
+    v.folder(out)
+
+
+@vector("valid")
+def environment(v: Vector) -> None:
+    """A run says what it met, and its nodes what they used; null is unknown."""
+    out = Out()
+    w = Writer(out)
+    w.open()
+    w.start(
+        environment={
+            "argv": ["python", "tables.py", "--password", "[REDACTED:key]"],
+            "cwd": ".",
+            "python_version": "3.12.4",
+            "python_implementation": "CPython",
+            "python_executable": "python3.12",
+            "platform": "Linux-6.1.0-x86_64",
+            "host": "build7",
+            "user": None,
+            "git": {"commit": "f" * 40, "branch": None, "dirty": None},
+            "distributions": {
+                "count": 2,
+                "digest": json_digest([["numpy", "2.1.0"], ["odd", None]]),
+                "entries": [["numpy", "2.1.0"], ["odd", None]],
+            },
+            "variables": {"LANG": "C.UTF-8"},
+        },
+    )
+    w.node("orders", 0)
+    w.put(
+        "node_success",
+        node_id="orders",
+        node_index=0,
+        duration_seconds=0.25,
+        resource={
+            "scope": "process",
+            "cpu_user_seconds": 0.125,
+            "cpu_system_seconds": 0.0,
+            "max_rss_bytes": 50_000_000,
+            "max_rss_growth_bytes": 0,
+            "read_bytes": None,
+        },
+    )
+    w.complete(completed=1)
     w.close()
     v.folder(out)
 
