@@ -26,10 +26,11 @@ _SECOND: Final = len("2026-11-21T07:03:12")
 
 
 class _Stamp(msgspec.Struct):
-    """When a line was written."""
+    """When a line was written, and what it says."""
 
     timestamp: str
     epoch_seconds: float
+    event_type: str = ""
 
 
 _decode_stamp = msgspec.json.Decoder(_Stamp).decode
@@ -88,18 +89,19 @@ def _own_part(path: Path, name: str, begin: int, second: str) -> Source:
     """Return the file from the last line before *begin* on that is older than *second*, or all.
 
     The first process of a run may have written before this one; and another run that began in
-    the same second may have the name that this one's copies would have.
+    the same second may have the name that this one's copies would have.  It begins with a
+    writer: the last lines of one that began before would be a run that began there.
     """
-    behind = begin
+    behind, whole = begin, True
     with closing(GrowingFile(path, name)) as file:
         for offset, line in file.backwards(begin):
             if line is None:
                 break
             try:
-                before = _decode_stamp(line).timestamp
+                before = _decode_stamp(line)
             except msgspec.DecodeError:
                 break
-            if before[:_SECOND] < second:
-                return Source(name, opener(path), behind, before)
-            behind = offset
+            if whole and before.timestamp[:_SECOND] < second:
+                return Source(name, opener(path), behind, before.timestamp)
+            behind, whole = offset, before.event_type == "writer_opened"
     return Source(name, opener(path))

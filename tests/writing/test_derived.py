@@ -19,6 +19,7 @@ from replay.fold.runs import Fold, fold
 from replay.show.derived import derive
 from replay.trace.folder import locate
 from replay.trace.host import Hosts
+from tests.writing.clock import ManualClock
 
 
 def sources_of_folder(out: Path) -> list[Source]:
@@ -52,6 +53,25 @@ def test_many_runs_within_a_second_each_have_copies_of_their_own(tmp_path: Path)
     for observer in observers:
         assert observer.run_id.encode() in observer.trace_file.read_bytes()
         assert "WORKFLOW_COMPLETE" in observer.log_file.read_text()
+
+
+class TickingClock(ManualClock):
+    """A clock that goes on by some milliseconds whenever it is asked."""
+
+    def time_ns(self) -> int:
+        self.forward(0.037)
+        return self.now_ns
+
+
+def test_a_run_that_closes_in_the_next_second_is_none_of_that_second(tmp_path: Path) -> None:
+    """Its last line alone was read as a run that began there, and took a name."""
+    clock = TickingClock()
+    for _ in range(20):
+        with ExecutionObserver("step_04_x", tmp_path, use_tqdm=False, clock=clock) as observer:
+            observer.node_start("n")
+            observer.node_success("n", 0.1)
+
+    assert set(states(tmp_path).values()) == {"same"}
 
 
 def test_two_workflows_of_a_step_share_the_numbering_of_traces_only(tmp_path: Path) -> None:
