@@ -86,10 +86,8 @@ def _may_hold_key(low: str) -> bool:
     )
 
 
-def _may_hold_secret(low: str) -> bool:
-    """Return False where none of `RULES` finds anything; *low* is the text in lower case."""
-    if len(low) >= _SHORTEST_KEY and _may_hold_key(low):
-        return True
+def _may_hold_named(low: str) -> bool:
+    """Return False where nothing in *low* stands behind the name of a secret."""
     return (
         ("pass" in low and _PASS_IS.search(low) is not None)
         or ("key" in low and _KEY_IS.search(low) is not None)
@@ -100,10 +98,7 @@ def _may_hold_secret(low: str) -> bool:
         or "credential" in low
         or "cookie" in low
         or ("auth" in low and _AUTH_IS.search(low) is not None)
-        or "bearer" in low
-        or "basic " in low
-        or "sessid" in low
-        or "sessionid" in low
+        or ("sess" in low and ("sessid" in low or "sessionid" in low))
         or "connect.sid" in low
         or "sig=" in low
         or "signature=" in low
@@ -113,8 +108,30 @@ def _may_hold_secret(low: str) -> bool:
         or "@tcp(" in low
         or "@unix(" in low
         or ("curl" in low and "-u" in low)
-        or ("mysql" in low and "-p" in low)
-        or ("mariadb" in low and "-p" in low)
+    )
+
+
+def _may_hold_secret(low: str) -> bool:
+    """Return False where none of `RULES` finds anything; *low* is the text in lower case."""
+    if len(low) >= _SHORTEST_KEY and _may_hold_key(low):
+        return True
+    # What stands between a name and its value.
+    if (
+        ":" in low
+        or "=" in low
+        or "--" in low
+        or "'" in low
+        or '"' in low
+        or "%3d" in low
+        or "hooks.slack" in low
+        or "<" in low
+    ) and _may_hold_named(low):
+        return True
+    return (
+        "bearer" in low
+        or "basic " in low
+        or ("-p" in low and ("pass" in low or "mysql" in low or "mariadb" in low))
+        or ("-" in low and ("-storepass" in low or "-keypass" in low))
         or ("machine" in low and "login" in low)
     )
 
@@ -169,6 +186,15 @@ class Redactor:
             text = pattern.sub(functools.partial(_mark, f"[REDACTED:{name}]"), text)
         return text
 
+    def scrub_lines(self, text: str) -> str:
+        """Return `scrub(text)` with as many lines as *text* has."""
+        for pattern, marker in [
+            *map(_compiled, RULES),
+            *((pattern, f"[REDACTED:{name}]") for name, pattern in self._own),
+        ]:
+            text = pattern.sub(functools.partial(_mark_lines, marker), text)
+        return text
+
     def text(self, key: str, text: str) -> str:
         """Return *text* without secrets; *key* is where it stands (the last name of its path).
 
@@ -211,6 +237,14 @@ def _compiled(rule: Rule) -> tuple[re.Pattern[str], str]:
 def _mark(marker: str, found: re.Match[str]) -> str:
     """Return *marker*, or nothing where a pattern matched the empty text and hides nothing."""
     return marker if found[0] else ""
+
+
+def _mark_lines(marker: str, found: re.Match[str]) -> str:
+    """Return what replaces *found*, and the ends of lines that would go with it."""
+    if not found[0]:
+        return ""
+    marked = found.expand(marker)
+    return marked + "\n" * (found[0].count("\n") - marked.count("\n"))
 
 
 def _checked(rule: Any) -> tuple[str, re.Pattern[str]]:

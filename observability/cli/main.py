@@ -30,6 +30,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "tail": ("observability.cli.tail", "Print the last events, and follow them with -f."),
     "replay": ("observability.cli.replay", "Write the derived files again from the trace."),
     "audit": ("observability.cli.audit", "Check that evidence and outputs are as recorded."),
+    "redact-test": (
+        "observability.cli.redact_test",
+        "Say what redaction would hide in a text or a trace.",
+    ),
     "schema": ("observability.cli.schema", "Write the JSON Schema of events or of the report."),
     "doctor": ("observability.cli.doctor", "Check the installation and a folder."),
     "completion": ("observability.cli.completion", "Write the completion script of a shell."),
