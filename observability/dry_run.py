@@ -12,7 +12,7 @@ from typing import IO, Any, Final, NamedTuple
 
 import orjson
 
-from observability.redact import Redactor
+from observability.redact import RULES, Redactor
 from observability.values import Gate
 
 LARGEST_PIECE: Final = 4 << 20  # bytes of a line, and of lines that are looked at as one text
@@ -36,6 +36,39 @@ class Exposure(NamedTuple):
     rules: tuple[str, ...]
     place: str | None
     text: str
+
+
+class Described(NamedTuple):
+    """What is hidden under one name of the marker.
+
+    Attributes:
+        name: What the marker says.
+        says: What is hidden.
+        source: Where the form is published.
+    """
+
+    name: str
+    says: str
+    source: str
+
+
+def described_rules() -> list[Described]:
+    """Return what each marker stands for; several rules may share one."""
+    found = {_BY_KEY.name: _BY_KEY}
+    for rule in RULES:
+        before = found.get(rule.name)
+        if before is None:
+            found[rule.name] = Described(rule.name, rule.says, rule.source)
+        else:
+            found[rule.name] = before._replace(says=f"{before.says} {rule.says}")
+    return list(found.values())
+
+
+_BY_KEY: Final = Described(
+    "key",
+    "What stands under a key that is called a secret, such as `db_password` or `apiKey`.",
+    "what programs write",
+)
 
 
 def numbered_lines(stream: IO[bytes]) -> Iterator[Numbered]:

@@ -178,18 +178,18 @@ class Redactor:
             return text
         low = text.lower()
         if _may_hold_secret(low):
-            for rule in RULES:
-                if any(needle in low for needle in rule.needles):
-                    pattern, marker = _compiled(rule)
-                    text = pattern.sub(marker, text)
+            for rule in _hinted(low):
+                pattern, marker = _compiled(rule)
+                text = pattern.sub(marker, text)
         for name, pattern in self._own:
             text = pattern.sub(functools.partial(_mark, f"[REDACTED:{name}]"), text)
         return text
 
     def scrub_lines(self, text: str) -> str:
         """Return `scrub(text)` with as many lines as *text* has."""
+        low = text.lower()
         for pattern, marker in [
-            *map(_compiled, RULES),
+            *map(_compiled, _hinted(low) if _may_hold_secret(low) else ()),
             *((pattern, f"[REDACTED:{name}]") for name, pattern in self._own),
         ]:
             text = pattern.sub(functools.partial(_mark_lines, marker), text)
@@ -213,7 +213,7 @@ class Redactor:
 
     def hides_next(self, item: str) -> bool:
         """Return whether the item behind *item* in a list is a secret: `["--token", "x"]`."""
-        return LONE_OPTION.fullmatch(item) is not None
+        return item.startswith("--") and LONE_OPTION.fullmatch(item) is not None
 
     def names_secret(self, key: str) -> bool:
         """Return whether what stands under *key* is a secret by the key's name; remembers."""
@@ -224,6 +224,17 @@ class Redactor:
         if len(self._harmless) < _REMEMBERED:
             self._harmless.add(key)
         return False
+
+
+def _hinted(low: str) -> list[Rule]:
+    """Return the rules for which there is a needle in *low*, a text in lower case."""
+    found = []
+    for rule in RULES:
+        for needle in rule.needles:
+            if needle in low:
+                found.append(rule)
+                break
+    return found
 
 
 @functools.cache

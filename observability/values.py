@@ -10,7 +10,7 @@ import contextlib
 import math
 import re
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
@@ -29,6 +29,9 @@ _OPTIONS: Final = (
 _SORTED: Final = orjson.OPT_SORT_KEYS
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SCALARS: Final = frozenset({bool, type(None)})
+_PAIR: Final = 2
+_NAMES: Final = ("name", "key", "Name", "Key")
+_VALUES: Final = frozenset({"value", "Value"})
 _HIDDEN: Final = "[REDACTED:key]"
 _REMEMBERED: Final = 10_000  # keys and ids, so that hostile ones cannot fill memory
 
@@ -123,6 +126,8 @@ class Gate:
             if not self._plain_keys.issuperset(value) and not self._plain_names(value):
                 return False
             value = value.values()
+        elif self._tells_secret(value):
+            return False
         for item in value:
             kind = type(item)
             if kind is str:
@@ -152,9 +157,26 @@ class Gate:
                 return False
             if self._redactor is not None and self._redactor.names_secret(key):
                 return False
-            if len(self._plain_keys) < _REMEMBERED:
+            if key in _VALUES:  # never remembered: another key beside it may be a name
+                if self._names_secret(_named(values)):
+                    return False
+            elif len(self._plain_keys) < _REMEMBERED:
                 self._plain_keys.add(key)
         return True
+
+    def _tells_secret(self, items: list[Any]) -> bool:
+        """Return whether an item of a list says that the next one is a secret."""
+        if len(items) == _PAIR and self._names_secret(items[0]):
+            return True
+        return self._redactor is not None and any(
+            type(item) is str and item.startswith("--") and self._redactor.hides_next(item)
+            for item in items
+        )
+
+    def _names_secret(self, name: Any) -> bool:
+        return (
+            type(name) is str and self._redactor is not None and self._redactor.names_secret(name)
+        )
 
 
 class _Walk:
@@ -169,10 +191,13 @@ class _Walk:
         self, values: Mapping[Any, Any], path: str, depth: int = 1, *, secret: bool = False
     ) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        called = None if _VALUES.isdisjoint(values) else _named(values)
         for key, value in values.items():
             name = self._key(key, path)
             place = f"{path}.{name}" if path else name
-            hidden = secret or self._is_secret(name, value)
+            hidden = secret or self._is_secret(
+                name if called is None or name not in _VALUES else called, value
+            )
             found[_unique(name, found)] = self.value(value, name, place, depth, secret=hidden)
         return found
 
@@ -192,15 +217,30 @@ class _Walk:
             return self.mapping(value, path, depth + 1, secret=secret)
         if isinstance(value, list | tuple):
             self._deeper(path, depth)
-            return [
-                self.value(item, key, f"{path}[{n}]", depth + 1, secret=secret)
-                for n, item in enumerate(value)
-            ]
+            return self._items(value, key, path, depth + 1, secret=secret)
         if isinstance(value, set | frozenset):
             return self._set(value, key, path, depth, secret=secret)
         if isinstance(value, bytes | bytearray | memoryview):
             return _HIDDEN if secret else self._bytes(bytes(value), key)
         return self._foreign(value, key, path, depth, secret=secret)
+
+    def _items(
+        self, values: Sequence[Any], key: str, path: str, depth: int, *, secret: bool
+    ) -> list[Any]:
+        """Return a list; the value of an option, and of a pair with a telling name, is hidden."""
+        found: list[Any] = []
+        hidden = False
+        for n, item in enumerate(values):
+            if hidden and isinstance(item, str) and item.startswith("--"):
+                hidden = False
+            found.append(self.value(item, key, f"{path}[{n}]", depth, secret=secret or hidden))
+            if not isinstance(item, str) or self._redactor is None:
+                hidden = False
+            elif n == 0 and len(values) == _PAIR and self._is_secret(item, values[1]):
+                hidden = True
+            else:
+                hidden = self._redactor.hides_next(item)
+        return found
 
     def _foreign(self, value: Any, key: str, path: str, depth: int, *, secret: bool) -> Any:
         """Return the JSON form of what JSON does not have, as docs/values.md has it."""
@@ -329,6 +369,15 @@ def _order(form: Any) -> tuple[int, Any]:
     if isinstance(form, int | float):
         return 2, form
     return (3, form) if isinstance(form, str) else (4, orjson.dumps(form, option=_SORTED))
+
+
+def _named(values: Mapping[Any, Any]) -> str | None:
+    """Return what a mapping calls its value: `{"name": "DB_PASSWORD", "value": "x"}`."""
+    for key in _NAMES:
+        name = values.get(key)
+        if isinstance(name, str):
+            return name
+    return None
 
 
 def _unique(name: str, taken: Mapping[str, Any]) -> str:

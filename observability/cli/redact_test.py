@@ -14,9 +14,6 @@ _WIDEST: Final = 200  # columns where no terminal says otherwise
 _BEFORE: Final = 30  # columns of what stands before the first marker, in a line that is cut
 _MARK: Final = "[REDACTED:"
 
-# What is hidden by the name of its key has no pattern.
-KEY_RULE: Final = ("key", "What stands under a key that is called a secret, such as `db_password`.")
-
 
 class RuleType(click.ParamType[tuple[str, str]]):
     """A name and a regular expression of Python."""
@@ -149,26 +146,13 @@ def _summarise(rules: Counter[str], n_lines: int) -> None:
     click.echo(f"{places} would be hidden: {parts}")
 
 
-def described() -> dict[str, tuple[str, str]]:
-    """Return what each rule hides and where its form is published, by name."""
-    from observability.redact import RULES
-
-    found = {KEY_RULE[0]: (KEY_RULE[1], "observability.secret_names")}
-    for rule in RULES:
-        says, source = found.get(rule.name, ("", ""))
-        if rule.says not in says:
-            says = f"{says} {rule.says}".strip()
-        if rule.source not in source:
-            source = f"{source}; {rule.source}".removeprefix("; ")
-        found[rule.name] = (says, source)
-    return found
-
-
 def _list_rules(*, as_json: bool) -> None:
-    rules = described()
+    from observability.dry_run import described_rules
+
+    rules = described_rules()
     if as_json:
-        print_json([{"name": n, "says": s, "source": w} for n, (s, w) in rules.items()])
+        print_json([rule._asdict() for rule in rules])
         return
-    widest = max(map(len, rules))
-    for name, (says, _) in rules.items():
-        click.echo(f"{name:{widest}}  {says}")
+    widest = max(len(rule.name) for rule in rules)
+    for rule in rules:
+        click.echo(f"{rule.name:{widest}}  {rule.says}")

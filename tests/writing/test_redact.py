@@ -11,7 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from observability import ExecutionObserver
 from observability.journal import Journal
+from observability.nodes import LARGEST_TEXT
 from observability.redact import RULES, Redactor
 from observability.secret_names import is_secret_name
 from observability.values import Gate
@@ -37,7 +39,7 @@ def whole(before: str, secret: st.SearchStrategy[str]) -> Any:
 
 
 # What is left alone looks like a path, stars, or a variable of a shell.
-passwords = chars(ALNUM + "!#$%*+./?^_~", 8, 40).filter(
+passwords = (chars(ALNUM + "!#$%*+./?^_~", 8, 40).map(lambda s: f"{s}7")).filter(
     lambda s: s[0] not in "/~.*$%" and "://" not in s and "passw" not in s.lower()
 )
 values = chars(ALNUM, 12, 40)
@@ -624,6 +626,20 @@ PAYLOADS: list[tuple[dict[str, Any], str]] = [
     ({"list": ["pwd=hunter2"]}, "hunter2"),
     ({"https://me:hunter2@host/": 1}, "hunter2"),
     ({"nested": {"ghp_" + "a" * 36: 1, "ghp_" + "b" * 36: 2}}, "ghp_"),
+    ({"argv": ["deploy", "--token", "hunter2"]}, "hunter2"),
+    ({"argv": ["deploy", "--token=hunter2"]}, "hunter2"),
+    ({"argv": ["deploy", "-v", "--api-key", "hunter2", "--x"]}, "hunter2"),
+    ({"argv": ("deploy", "--password", "hunter2")}, "hunter2"),
+    ({"headers": [["Authorization", "Basic hunter2"], ["Accept", "x"]]}, "hunter2"),
+    ({"headers": [("x-api-key", "hunter2")]}, "hunter2"),
+    ({"env": [{"name": "DB_PASSWORD", "value": "hunter2"}]}, "hunter2"),
+    ({"env": [{"Value": "hunter2", "Key": "DB_PASSWORD"}]}, "hunter2"),
+    ({"env": {"name": "api_key", "value": {"now": "hunter2"}}}, "hunter2"),
+    ({"x-api-key": "hunter2"}, "hunter2"),
+    ({"apiKey": "hunter2"}, "hunter2"),
+    ({"API_KEY": "hunter2"}, "hunter2"),
+    ({"db.password": "hunter2"}, "hunter2"),
+    ({"password2": "hunter2"}, "hunter2"),
     ({"text": "x" * 500_000 + " password=hunter2 " + "y" * 100_000}, "hunter2"),
 ]
 
@@ -645,6 +661,78 @@ def test_no_secret_survives_anywhere_in_the_files(
             assert data.count(secret.encode()) == data.count(f'"{secret} password='.encode())
     kept = [line for found in traces(tmp_path).values() for line in found if "tick" in str(line)]
     assert "[REDACTED:" in str(kept)
+
+
+def test_what_stands_beside_a_secret_stays() -> None:
+    payload = {
+        "argv": ["deploy", "--token", "x", "prod", "--no-password", "y", "--token", "--verbose"],
+        "headers": [["Authorization", "x"], ["Accept", "text/html"], ["a", "b", "c"]],
+        "env": [{"name": "HOME", "value": "/root"}, {"name": "token_count", "value": "17"}],
+        "columns": ["user", "password", "email"],
+        "where": ["pwd", "/home/me"],
+    }
+
+    assert Gate(Redactor()).strict(payload) == {
+        **payload,
+        "argv": [
+            *["deploy", "--token", "[REDACTED:key]", "prod", "--no-password", "y", "--token"],
+            "--verbose",
+        ],
+        "headers": [
+            ["Authorization", "[REDACTED:key]"],
+            ["Accept", "text/html"],
+            ["a", "b", "c"],
+        ],
+    }
+
+
+@pytest.mark.parametrize("secret", ["password=hunter2", "ghp_" + "a" * 36, "Basic aHVudGVyMg=="])
+def test_bytes_that_hold_a_secret_are_hidden_in_the_calls_of_older_programs(secret: str) -> None:
+    text = f"Authorization: {secret}"
+    kept, _ = Gate(Redactor()).lenient({"raw": text.encode(), "token": b"hunter2"})
+
+    assert kept["token"] == "[REDACTED:key]"
+    assert "[REDACTED:" in kept["raw"]
+    assert secret not in kept["raw"]
+    assert base64.b64encode(text.encode()).decode() not in kept["raw"]
+
+
+def test_a_secret_on_the_edge_of_a_cut_error_is_hidden(tmp_path: Path) -> None:
+    """An error's text is cut to 64 KiB, its traceback to the last 64 KiB."""
+    token = "ghp_" + "a1b2" * 9
+    observer = ExecutionObserver("step_04_redact", tmp_path, use_tqdm=True)
+    for n in range(0, 40, 3):
+        text = "x" * (LARGEST_TEXT - n) + f" {token} " + "y " * (LARGEST_TEXT // 2 - 60 + n)
+        with pytest.raises(ValueError, match="x"), observer.node(f"n{n}"):
+            raise ValueError(text)
+    observer.workflow_complete()
+
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            written = path.read_text()
+            assert "a1b2a1b2" not in written
+            assert "ghp_" not in written
+
+
+def test_the_defects_of_the_older_redactor_are_none_here(tmp_path: Path) -> None:
+    """`password: "hunter2"` passed, Basic lost one word, versions became addresses.
+
+    And the observer never called it.
+    """
+    with ExecutionObserver("step_04_redact", tmp_path, use_tqdm=True) as observer:
+        observer.node_start("a")
+        observer.node_success("a", 0.1, output_summary='password: "hunter2" on 1.2.3.4')
+        observer.node_start("b")
+        observer.node_failure("b", "sent Authorization: Basic dXNlcjptYWRlLXVw", 0.1)
+
+    trace = observer.audit_trace_file.read_text()
+    assert "hunter2" not in trace
+    assert "dXNl" not in trace
+    assert "1.2.3.4" in trace
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            assert b"hunter2" not in path.read_bytes()
+            assert b"dXNl" not in path.read_bytes()
 
 
 def test_two_keys_that_become_one_are_both_kept() -> None:
