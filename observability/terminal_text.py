@@ -19,6 +19,7 @@ _MOST_ROWS: Final = 64  # open lines below each other
 
 _PLAIN, _ESCAPE, _CSI, _STRING = range(4)
 _NO_CONTROL: Final = re.compile("[^\x00-\x08\x0a-\x1f\x7f-\x9f]+")
+_COLOUR: Final = re.compile("\x1b\\[[0-9;]*[Km]")  # and erasing; most sequences are these
 _INTERMEDIATE: Final = re.compile("[ -/]*")
 _PARAMETERS: Final = re.compile("[ -?]*")
 _PAYLOAD: Final = re.compile("[^\x07\n\x18\x1a\x1b\x9c]*")  # of OSC, DCS, SOS, PM and APC
@@ -79,6 +80,8 @@ class LineCleaner:
                 if plain := _NO_CONTROL.match(text, at):
                     self._put(plain[0])
                     at = plain.end()
+                elif whole := _COLOUR.match(text, at):
+                    at = whole.end()
                 else:
                     self._control(text[at])
                     at += 1

@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any, Literal, assert_type
 
 import structlog
+from tqdm import tqdm
 
 from observability import (
     AuditHandler,
@@ -80,6 +82,15 @@ def streams_and_handlers_fit_where_they_go(path: Path) -> None:
 def warnings_are_a_block(obs: ExecutionObserver) -> None:
     with obs.capture_warnings(), obs.node("a"):
         pass
+
+
+def prints_and_bars_are_a_block(obs: ExecutionObserver, out: Path) -> None:
+    with obs.capture_progress() as wrapper, redirect_stderr(wrapper):
+        assert_type(wrapper, TqdmFileWrapper)
+        for n in tqdm(range(3), file=wrapper):
+            assert_type(n, int)
+    ExecutionObserver("step_04_typed", out, 3, "always", verbose=True)
+    ExecutionObserver("step_04_typed", out, 3, "never")  # type: ignore[arg-type]
 
 
 def what_is_read_has_types(out: Path, finding: Finding, error: TraceError) -> None:
