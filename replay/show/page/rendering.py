@@ -18,6 +18,7 @@ from markupsafe import Markup
 from replay.show.page import wording
 from replay.show.page.units import Kind, Tree, Unit, View, units
 from replay.show.page.view import Audited, Page, messages_of, outputs_of
+from replay.show.resources import used_text
 from replay.show.text import count_text, second_text, seconds_text, size_text
 from replay.version import __version__
 
@@ -407,5 +408,6 @@ _FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "size": size_text,
     "sort_key": _sort_key,
     "tail": wording.last_lines,
+    "used": used_text,
     "value": wording.value,
 }

@@ -34,6 +34,7 @@ _DETAILS: Final = (
     "retries",
     "output_hash",
     "output_summary",
+    "resource",
     "metadata",
     "traceback",
 )
@@ -123,12 +124,17 @@ class Unit(NamedTuple):
     @property
     def traceback(self) -> str:
         """The traceback of the last attempt, or one that was captured; perhaps empty."""
+        of_steps = (step.traceback for step in self.steps if step.status in BAD)
+        return self.own_traceback or next(of_steps, "")
+
+    @property
+    def own_traceback(self) -> str:
+        """The same without what its steps have."""
         view = self.view
+        last = self._last_attempt.get("traceback")
         captured = view.get("metadata")
         more = captured.get("traceback") if isinstance(captured, Mapping) else None
-        last = self._last_attempt.get("traceback")
-        of_steps = next((step.traceback for step in self.steps if step.status in BAD), "")
-        return str(last or view.get("traceback") or more or of_steps)
+        return str(last or view.get("traceback") or more or "")
 
     @property
     def _last_attempt(self) -> View:
