@@ -16,6 +16,7 @@ NAMES = (
     "audit",
     "fold",
     "memory",
+    "page",
     "tail_latency",
     "startup",
 )

@@ -4,7 +4,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -19,6 +19,7 @@ from observability.cli.screen import is_terminal, print_json, say, write_bytes
 from observability.files import write_beside
 from replay.fold.lines import report_state
 from replay.fold.report import ReportState, node_views, report_chunks, report_head
+from replay.fold.run_units import file_views, other_views, step_views
 from replay.fold.runs import Fold, Standing, fold
 from replay.show.copies import gathered
 from replay.show.line import harmless
@@ -143,9 +144,26 @@ class _Folded:
         """Yield the report as JSON."""
         return gathered(report_chunks(self._index, self._state, self._hosts))
 
+    def tree(self) -> Tree:
+        """Return the units; they are made anew each time they are gone through, and not kept."""
+        units, status = self._state.units, self.standing.status
+        now_us = self._state.last.mono_us
+        return Tree(
+            files=_Again(lambda: file_views(units, status, now_us)),
+            steps=_Again(lambda: step_views(units, status, now_us)),
+            others=other_views(units, status, now_us),
+            nodes=_Again(lambda: node_views(self._state, self.standing)),
+        )
+
+
+class _Again:
+    """What can be gone through more than once."""
+
+    def __init__(self, begin: Callable[[], Iterator[View]]) -> None:
+        self._begin = begin
+
     def __iter__(self) -> Iterator[View]:
-        """Yield the nodes; they are made anew each time, and not kept."""
-        return node_views(self._state, self.standing)
+        return self._begin()
 
 
 # --- Usage
@@ -205,7 +223,7 @@ def _made(
         # Before the audit, which may take long: a missing extra is said at once.
         import jinja2  # noqa: F401
     head = folded.head()
-    tree = Tree(head.get("files", []), head.get("steps", []), folded)
+    tree = folded.tree()
     found = None if path is None else _audited(*path)
     if template is not None:
         return Made([("", [_templated(template, head, tree, found)])], [])
@@ -256,7 +274,8 @@ def _templated(template: str, head: dict[str, Any], tree: Tree, found: "Audited 
 
     from replay.show.page.rendering import templated
 
-    report = {**head, "nodes": list(tree.nodes)}
+    many = {"files": list(tree.files), "steps": list(tree.steps), "nodes": list(tree.nodes)}
+    report = {**head, **many}
     try:
         return templated(template, report, {"audit": found})
     except jinja2.TemplateNotFound as error:

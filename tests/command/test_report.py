@@ -2,13 +2,15 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
 import pytest
 
 from observability.cli.errors import ExitCode
-from tests.command.running import auditfold, on_terminal
+from tests.command.running import auditfold, environment, on_terminal
 from tests.reading.traces import Clock, TraceBuilder
 
 HOSTILE = "<script>document.title='OWNED'</script>\x1b[2J\u202e"
@@ -217,6 +219,72 @@ def test_where_no_browser_is_found_the_file_is_there_nevertheless(
     assert page.exists()
 
 
+# --- Files and steps
+
+
+BATCH = """
+import os, signal, sys
+from observability import ExecutionObserver, FileReport, PipelineReport, StepReport
+with ExecutionObserver("step_06_batch", "out", use_tqdm=False):
+    report = PipelineReport(batch_id=42, kind="process")
+    report.set_progress("load", 5, "Loading input files")
+    report.append_step(StepReport.begin("load", label="Load inputs").succeed())
+    file = FileReport.begin(file_id="f1", path="inputs/data.csv", name="data.csv")
+    file.add_completed_step("Verified file exists")
+    file.add_review_step("Check class balance", reason="Minor skew detected")
+    file.add_failed_step("Feature extraction", reason="NaN values found")
+    report.append_file(file)
+    second = FileReport.begin(path="inputs/more/data.csv")
+    step = StepReport.begin("Parse")
+    if "kill" in sys.argv:
+        os.kill(os.getpid(), signal.SIGKILL)
+    second.append_step(step.succeed())
+    report.append_file(second)
+"""
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Path:
+    """A run of two files, recorded by the calls of the older guide."""
+    record(tmp_path)
+    return tmp_path / "out"
+
+
+def record(folder: Path, *arguments: str) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", BATCH, *arguments],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode
+
+
+def test_files_and_steps_that_were_recorded_are_shown(batch: Path) -> None:
+    shown = auditfold("report", batch, "--format", "md").stdout.decode()
+
+    assert "- failed: `Batch 42 (process)` `load 5 %: Loading input files`" in shown
+    assert "- failed: `inputs/data.csv`: `Feature extraction: NaN values found`" in shown
+    assert "- `inputs/data.csv` / `Check class balance`: `Minor skew detected`" in shown
+    assert shown.partition("## Files")[0].count("Minor skew detected") == 1
+    page = auditfold("report", batch).stdout.decode()
+    assert page.count("<li>" + '<span class="pill succeeded">succeeded</span> ') >= 2
+    assert "<bdi>Load inputs</bdi>" in page
+
+
+def test_a_run_that_was_killed_in_its_second_file_never_looks_whole(tmp_path: Path) -> None:
+    record(tmp_path, "kill")
+    done = auditfold("report", "out", "--format", "md", cwd=tmp_path)
+    shown = done.stdout.decode()
+
+    assert done.returncode == ExitCode.BAD
+    assert shown.startswith("# `step_06_batch`: interrupted\n")
+    assert "- failed: `inputs/data.csv`" in shown
+    assert "- interrupted: `inputs/more/data.csv`" in shown
+
+
 # --- Templates of one's own
 
 
@@ -256,7 +324,24 @@ def test_a_template_gets_the_report(out: Path) -> None:
     assert code == ExitCode.BAD
 
 
-def test_a_template_of_the_older_guide_renders_a_run_without_files(out: Path) -> None:
+def test_the_template_of_the_older_guide_renders(batch: Path) -> None:
+    shown, _, _ = templated(batch, GUIDE)
+    lines = [line.strip() for line in shown.decode().split("\n") if line.strip()]
+
+    assert lines[:2] == [
+        "<h1>Batch 42 — load</h1>",
+        "<p>Status: 5% — Loading input files</p>",
+    ]
+    for line in (
+        "<li>File data.csv: failed<ul>",
+        "<li>Check class balance — succeeded",
+        "Requires review: Minor skew detected",
+        "<li>Feature extraction — failed",
+    ):
+        assert line in lines
+
+
+def test_the_template_of_the_older_guide_renders_a_run_without_files(out: Path) -> None:
     shown, _, code = templated(out, GUIDE)
 
     assert b"<h1>Batch " in shown

@@ -6,7 +6,6 @@ from typing import Any
 from replay.audit.facts import Item
 from replay.audit.report import AuditReport, FileVerdict, Outputs
 from replay.findings import Finding, Verdict
-from replay.show.page.units import Tree
 from replay.show.page.view import Audited
 
 RUN = "20261121-070312-k3f9x2"
@@ -159,6 +158,23 @@ def file(path: str, begin: float = 0.0, **more: Any) -> dict[str, Any]:
     }
 
 
+def batch() -> dict[str, Any]:
+    """Return the head of a batch."""
+    return {
+        "unit": "u1",
+        "label": "Batch 42",
+        "batch_id": 42,
+        "kind": "process",
+        "status": "failed",
+        "stage": "load",
+        "percent": 5,
+        "message": "Loading input files",
+        "updated_at": at(1000),
+        "output_path": None,
+        "report_version": "v2",
+    }
+
+
 def nested() -> dict[str, Any]:
     """Return the report of a batch: files with steps, steps of its own, and nodes."""
     skewed = {"flagged": True, "reason": "Minor skew detected"}
@@ -203,11 +219,7 @@ def nested() -> dict[str, Any]:
     stale = {**decided, "stale": True}
     return head(
         status="failed",
-        label="Batch 42",
-        batch_id=42,
-        kind="process",
-        stage="load",
-        message="Loading input files",
+        reports=[batch()],
         files=[data, good, file("inputs/late.csv", 400, status="skipped", review=stale)],
         steps=[step("Load inputs", 0, notes=["3 files"])],
         nodes=[
@@ -264,8 +276,10 @@ def hostile() -> dict[str, Any]:
     return head(
         status="failed",
         workflow_id=HOSTILE[0],
-        label=HOSTILE[1],
-        message=HOSTILE[2],
+        reports=[
+            {**batch(), "label": text, "kind": text, "stage": text, "message": text}
+            for text in HOSTILE
+        ],
         error=HOSTILE[3],
         error_type=HOSTILE[4],
         traceback="\n".join(HOSTILE),
@@ -291,11 +305,6 @@ def many(count: int) -> dict[str, Any]:
         for n in range(count)
     ]
     return head(status="failed", nodes=nodes, nodes_failed=count // 100)
-
-
-def tree(report: dict[str, Any]) -> Tree:
-    """Return the units of a report."""
-    return Tree(report.get("files", []), report.get("steps", []), report["nodes"])
 
 
 def audited(verdict: Verdict = Verdict.COMPLETE, *, text: str = "x") -> Audited:

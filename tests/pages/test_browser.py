@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from replay.show.page.rendering import html
+from replay.show.page.units import tree_of
 from replay.show.page.view import page_of
 from tests.pages import made
 from tests.pages.chromium import dom, look, program
@@ -22,7 +23,7 @@ def browser() -> str:
 def written(folder: Path, name: str, probe: str = "") -> Path:
     """Write a page; a *probe* is a script of the test, which the policy is told to allow."""
     report = {"nested": made.nested, "hostile": made.hostile}.get(name, partial(made.many, 40))()
-    tree, audit = made.tree(report), made.audited(text=made.HOSTILE[0])
+    tree, audit = tree_of(report), made.audited(text=made.HOSTILE[0])
     text = html(report, tree, page_of(report, tree, audit), audited=audit).text.decode()
     if probe:
         digest = base64.b64encode(hashlib.sha256(probe.encode()).digest()).decode()
@@ -49,7 +50,7 @@ def test_hostile_names_do_not_run(tmp_path: Path) -> None:
     document = dom(written(tmp_path, "hostile"))
 
     assert "OWNED" in title(document)
-    assert title(document).startswith("failed: &lt;/style&gt;")
+    assert title(document).startswith("failed: &lt;script&gt;")
     assert document.count("<script>") == 1
     assert "<img" not in document
     assert "svg" not in "".join(re.findall('class="pill([^"]*)"', document))
@@ -62,7 +63,7 @@ def test_a_script_that_got_onto_the_page_would_not_run(tmp_path: Path) -> None:
     hole = "<script>document.title='OWNED'</script><img src=x onerror=\"document.title='OWNED'\">"
     page.write_text(text.replace("</main>", f"{hole}</main>"), encoding="utf-8")
 
-    assert title(dom(page)) == "failed: Batch 42"
+    assert title(dom(page)) == "failed: step_04_convert"
 
 
 def test_a_page_is_whole_without_javascript(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from replay.findings import Verdict
 from replay.show.line import HARMFUL
 from replay.show.page.rendering import MOST_BYTES, Rendered, folder, html
+from replay.show.page.units import tree_of
 from replay.show.page.view import page_of
 from tests.pages import made
 
@@ -156,7 +157,7 @@ class Page(HTMLParser):
 
 
 def rendered(report: dict[str, Any], *, most_bytes: int = MOST_BYTES) -> Rendered:
-    tree, audit = made.tree(report), made.audited()
+    tree, audit = tree_of(report), made.audited()
     page = page_of(report, tree, audit)
     return html(report, tree, page, audited=audit, most_bytes=most_bytes)
 
@@ -218,7 +219,7 @@ def test_a_file_shows_its_steps_with_checks_notes_warnings_and_reviews() -> None
 
 def test_a_decided_request_does_not_await_review_and_a_stale_one_does() -> None:
     report = made.nested()
-    found = page_of(report, made.tree(report), None)
+    found = page_of(report, tree_of(report), None)
 
     assert [(r.unit.name, r.step) for r in found.requests] == [
         ("inputs/data.csv", "Check class balance"),
@@ -229,7 +230,7 @@ def test_a_decided_request_does_not_await_review_and_a_stale_one_does() -> None:
 def test_failures_that_differ_in_numbers_only_are_one_problem() -> None:
     nodes = [made.node(f"n{n}", status="failed", error=f"broken at {n}") for n in range(100)]
     report = made.head(status="failed", nodes=nodes)
-    (problem,) = page_of(report, made.tree(report), None).problems
+    (problem,) = page_of(report, tree_of(report), None).problems
 
     assert (problem.error, problem.same, problem.more) == ("broken at 0", False, 92)
     assert [unit.name for unit in problem.units] == [f"n{n}" for n in range(8)]
@@ -237,7 +238,7 @@ def test_failures_that_differ_in_numbers_only_are_one_problem() -> None:
 
 def test_a_page_without_an_audit_says_so() -> None:
     report = made.nested()
-    tree = made.tree(report)
+    tree = tree_of(report)
     text = html(report, tree, page_of(report, tree, None), audited=None).text.decode()
 
     assert "not audited" in Page(text).text
@@ -246,7 +247,7 @@ def test_a_page_without_an_audit_says_so() -> None:
 @pytest.mark.parametrize("verdict", Verdict)
 def test_every_verdict_is_shown(verdict: Verdict) -> None:
     report = made.head()
-    tree, audit = made.tree(report), made.audited(verdict)
+    tree, audit = tree_of(report), made.audited(verdict)
     text = html(report, tree, page_of(report, tree, audit), audited=audit).text.decode()
 
     assert f"audit: {verdict}" in Page(text).text
@@ -432,7 +433,7 @@ def test_a_folder_leaves_nothing_out() -> None:
     report["outputs"] = [
         {**made.output(f"o{n}"), "node_id": None, "node_index": None} for n in range(1_200)
     ]
-    tree = made.tree(report)
+    tree = tree_of(report)
     files = dict(folder(report, tree, page_of(report, tree, None), audited=None))
     pages = {name: Page(text.decode()) for name, text in files.items()}
 

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay.show.page.markdown import code, markdown
+from replay.show.page.units import tree_of
 from replay.show.page.view import page_of
 from replay.show.page.wording import short
 from tests.pages import made
 
 
 def text(report: dict[str, object]) -> str:
-    tree, audit = made.tree(report), made.audited()
+    tree, audit = tree_of(report), made.audited()
     return "\n".join(markdown(report, tree, page_of(report, tree, audit), audited=audit))
 
 
@@ -33,7 +34,7 @@ def bare(line: str) -> str:
 def test_what_failed_and_what_awaits_review_come_first() -> None:
     found = text(made.nested())
 
-    assert found.startswith("# `Batch 42`: failed\n")
+    assert found.startswith("# `step_04_convert`: failed\n")
     assert found.index("`Feature extraction: NaN values found") < found.index("## What awaits")
     assert "- `inputs/data.csv` / `Check class balance`: `Minor skew detected`" in found
     assert "| failed | `index #0` | 8.0 ms |" in found

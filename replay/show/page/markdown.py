@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from replay.show.page.units import Kind, Tree, Unit, View, units
+from replay.show.page.units import TITLES, Tree, Unit, View
 from replay.show.page.view import Audited, Page, Problem, outputs_of
 from replay.show.page.wording import short
 from replay.show.text import count_text, second_text, seconds_text, size_text
@@ -19,7 +19,6 @@ _MOST_ROWS: Final = 200
 _MOST_OF_AN_ERROR: Final = 400
 _MOST_LISTED: Final = 20
 _TICKS: Final = re.compile("`+")
-_TITLES: Final[dict[Kind, str]] = {"file": "Files", "step": "Steps of the run", "node": "Nodes"}
 
 
 def code(text: str) -> str:
@@ -52,12 +51,12 @@ def markdown(head: View, tree: Tree, page: Page, *, audited: Audited | None) -> 
     yield ", ".join(text for _, text in page.tallies) or "no node"
     yield ""
     yield from (f"- {name}: {code(text)}" for name, text in page.facts)
+    yield from (f"- {status}: {code(name)} {code(said)}" for status, name, said in page.batches)
     yield f"- audit: {'not done' if page.verdict is None else page.verdict[0]}"
     yield from _failed(page)
     yield from _reviews(page)
-    for kind, title in _TITLES.items():
-        views = {"file": tree.files, "step": tree.steps, "node": tree.nodes}[kind]
-        yield from _units(title, kind, units(kind, views), page.counts[kind])
+    for kind, title in TITLES.items():
+        yield from _units(title, kind, tree.of(kind), page.counts[kind])
     yield from _outputs(head, page, audited)
     yield from _environment(page)
     yield from _audit(page)

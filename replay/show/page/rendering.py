@@ -8,6 +8,7 @@ jinja2, the extra `report`.
 import base64
 import hashlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from replay.show.page import wording
-from replay.show.page.units import Kind, Tree, Unit, View, units
+from replay.show.page.units import TITLES, Kind, Tree, Unit, View
 from replay.show.page.view import Audited, Page, messages_of, outputs_of
 from replay.show.resources import used_text
 from replay.show.text import count_text, second_text, seconds_text, size_text
@@ -29,7 +30,6 @@ _MOST_MESSAGES: Final = 250_000
 # What the table of files may take where there are nodes as well.
 _SHARE_OF_FILES: Final = 0.6
 _FOLDER: Final = Path(__file__).parent
-_TITLES: Final[dict[Kind, str]] = {"file": "Files", "step": "Steps of the run", "node": "Nodes"}
 _SCRIPT_END: Final = "</"
 _STATUSES: Final = frozenset(
     {
@@ -137,7 +137,9 @@ def templated(path: str, report: Mapping[str, Any], more: Mapping[str, Any]) -> 
     environment.filters.update(_FILTERS)
     code = environment.compile(source, name=at.name, filename=str(at))
     template = environment.template_class.from_code(environment, code, environment.globals)
-    whole = {"files": [], "steps": [], **report}
+    # The report of a batch has its own name, stage and message at the top.
+    first: Mapping[str, Any] = next(iter(report.get("reports", ())), {})
+    whole = {"files": [], "steps": [], **first, **report}
     return template.render(report=whole, version=__version__, **more).encode("utf-8", "replace")
 
 
@@ -190,8 +192,8 @@ class _Writer:
     def files(self, most_bytes: int) -> Iterator[tuple[str, bytes]]:
         """Yield the files of a folder."""
         pages: list[tuple[str, str]] = []
-        for kind, title in _TITLES.items():
-            rows = (self._row(unit, unit.has_more) for unit in self._units(kind))
+        for kind, title in TITLES.items():
+            rows = (self._row(unit, unit.has_more) for unit in self._tree.of(kind))
             yield from self._parts(kind, title, rows, self._shown.counts[kind], pages)
         yield from self._parts("output", "Outputs", self._outputs(), self._shown.n_outputs, pages)
         yield from self._parts(
@@ -220,10 +222,6 @@ class _Writer:
         text = self._jinja.get_template(name).render(**self._common, **fields)
         return text.encode("utf-8", "backslashreplace")
 
-    def _units(self, kind: Kind) -> Iterator[Unit]:
-        views = {"file": self._tree.files, "step": self._tree.steps, "node": self._tree.nodes}
-        return units(kind, views[kind])
-
     def _outputs(self) -> Iterator[str]:
         return map(self._output_row, outputs_of(self._head, self._audited))
 
@@ -231,10 +229,10 @@ class _Writer:
         return map(self._message_row, messages_of(self._head))
 
     def _kinds(self) -> list[Kind]:
-        return [kind for kind in _TITLES if self._shown.counts[kind]]
+        return [kind for kind in TITLES if self._shown.counts[kind]]
 
     def _bare_tables(self) -> list[Table]:
-        return [Table(kind, _TITLES[kind], 0, [], "") for kind in self._kinds()]
+        return [Table(kind, TITLES[kind], 0, [], "") for kind in self._kinds()]
 
     def _tables(self, room: int) -> list[Table]:
         """Return the tables of units, in no more than *room* bytes."""
@@ -245,12 +243,12 @@ class _Writer:
         for kind in kinds:
             share = 1.0 if kind == kinds[-1] else _SHARE_OF_FILES
             chosen = _Chosen(self._row, int(room * share), named=named)
-            chosen.choose(lambda kind=kind: self._units(kind))  # type: ignore[misc]
+            chosen.choose(partial(self._tree.of, kind))
             room -= chosen.size
             found.append(
                 Table(
                     kind,
-                    _TITLES[kind],
+                    TITLES[kind],
                     self._shown.counts[kind],
                     chosen.rows(),
                     chosen.left_out(kind),

@@ -11,15 +11,24 @@ from typing import Any, Final, Literal, NamedTuple
 from replay.show.page.wording import short
 from replay.show.text import count_text
 
-Kind = Literal["node", "file", "step"]
+Kind = Literal["node", "file", "step", "unit"]
 View = Mapping[str, Any]
 
+# In the order in which a page has them.
+KINDS: Final[tuple[Kind, ...]] = ("file", "step", "unit", "node")
+TITLES: Final[dict[Kind, str]] = {
+    "file": "Files",
+    "step": "Steps",
+    "unit": "Other units",
+    "node": "Nodes",
+}
 BAD: Final = frozenset({"failed", "interrupted"})
-_LETTER: Final[dict[Kind, str]] = {"node": "n", "file": "f", "step": "s"}
+_LETTER: Final[dict[Kind, str]] = {"node": "n", "file": "f", "step": "s", "unit": "u"}
 _NAMES: Final[dict[Kind, tuple[str, ...]]] = {
     "node": ("node_id",),
     "file": ("path", "name", "label", "file_id"),
     "step": ("label", "id"),
+    "unit": ("label", "id"),
 }
 _FINISHED: Final = frozenset({"succeeded", "failed", "skipped"})
 _DETAILS: Final = (
@@ -113,13 +122,15 @@ class Unit(NamedTuple):
         said = [
             f"{step.name}: {step.error or step.status}" for step in self.steps if step.status in BAD
         ]
-        said += [str(text) for text in view.get("errors") or () if text]
-        said += [
+        checks = [
             f"check {check.get('name')}: {check.get('detail') or 'failed'}"
             for check in view.get("checks") or ()
             if not check.get("ok")
         ]
-        return "\n".join(dict.fromkeys(said))
+        # What an end adds to the errors is what steps and checks have said.
+        whole = "\n".join([*said, *checks])
+        own = [str(text) for text in view.get("errors") or () if text and str(text) not in whole]
+        return "\n".join(dict.fromkeys([*said, *own, *checks]))
 
     @property
     def traceback(self) -> str:
@@ -156,8 +167,15 @@ class Unit(NamedTuple):
 
     @property
     def reviews(self) -> "list[tuple[Unit, Review]]":
-        """The requests of the unit and of its steps."""
-        return [(unit, unit.review) for unit in (self, *self.steps) if unit.review is not None]
+        """The requests of the unit and of its steps, each of them once."""
+        of_steps = [(step, step.review) for step in self.steps if step.review is not None]
+        own = self.review
+        # A file takes over the flag of its first step that has one.
+        taken = {review.reason for _, review in of_steps}
+        taken |= {f"Step '{step.view.get('id')}' requested review" for step, _ in of_steps}
+        if own is None or (own.reason in taken and not own.decision):
+            return of_steps
+        return [(self, own), *of_steps]
 
     @property
     def is_urgent(self) -> bool:
@@ -194,20 +212,33 @@ class Tree(NamedTuple):
     """All units of a run; each can be gone through more than once.
 
     Attributes:
-        files: As the report has them; empty where the run has none.
-        steps: Steps of the run itself.
+        files: As the report has them.
+        steps: Steps that stand in no file.
+        others: Units of kinds of the user's own.
         nodes: Nodes, which are the rest of the same tree.
     """
 
-    files: Sequence[View]
-    steps: Sequence[View]
+    files: Iterable[View]
+    steps: Iterable[View]
+    others: Iterable[View]
     nodes: Iterable[View]
 
+    def of(self, kind: Kind) -> Iterator[Unit]:
+        """Yield the units of one kind, in their order."""
+        views = {"file": self.files, "step": self.steps, "unit": self.others, "node": self.nodes}
+        return units(kind, views[kind])
+
     def every(self) -> Iterator[Unit]:
-        """Yield files, steps and nodes."""
-        yield from units("file", self.files)
-        yield from units("step", self.steps)
-        yield from units("node", self.nodes)
+        """Yield all of them."""
+        for kind in KINDS:
+            yield from self.of(kind)
+
+
+def tree_of(report: View) -> Tree:
+    """Return the units of a whole report; an older one has nodes only."""
+    return Tree(
+        report.get("files", ()), report.get("steps", ()), report.get("units", ()), report["nodes"]
+    )
 
 
 def review_of(view: View) -> Review | None:
@@ -229,7 +260,7 @@ def _facts(unit: Unit) -> Iterator[str]:
     steps = view.get("steps") or ()
     if steps:
         done = sum(1 for step in steps if step.get("status") in _FINISHED)
-        planned = max(view.get("n_steps") or 0, len(steps))
+        planned = max(view.get("planned_steps") or 0, len(steps))
         yield f"{done} of {count_text(planned, 'step')}"
     attempts = len(view.get("attempts") or ())
     if attempts > 1:

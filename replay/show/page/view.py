@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from replay.audit.report import AuditReport
 from replay.findings import NOTES, Finding
 from replay.show.page.timeline import Chart, chart
-from replay.show.page.units import BAD, Review, Tree, Unit, View
+from replay.show.page.units import BAD, KINDS, Review, Tree, Unit, View
 from replay.show.page.wording import last_lines, lines, short, value
 from replay.show.text import count_text, second_text, seconds_text
 
@@ -25,7 +25,6 @@ _MOST_OF_AN_ERROR: Final = 800
 _MOST_COMPARED: Final = 4_000
 _NUMBER: Final = re.compile("[0-9]+")
 _ORDER: Final = ("failed", "interrupted", "running", "pending", "skipped", "succeeded")
-_WHAT: Final = {"file": "file", "step": "step", "node": "node"}
 _VERDICTS: Final = {
     "complete": "every line is as it was written, and the end is there",
     "intact-prefix": "what is there is as it was written; more may be missing, or to come",
@@ -105,6 +104,7 @@ class Page(NamedTuple):
         status: Of the run.
         assumed: The status rests on an assumption.
         facts: (what, text) about the run.
+        batches: (status, name, what it said last) of each report that the run made.
         tallies: (status, how many of what).
         error: Of the run itself; empty if there is none.
         traceback: Likewise.
@@ -128,6 +128,7 @@ class Page(NamedTuple):
     status: str
     assumed: bool
     facts: Sequence[tuple[str, str]]
+    batches: Sequence[tuple[str, str, str]]
     tallies: Sequence[tuple[str, str]]
     error: str
     traceback: str
@@ -159,10 +160,11 @@ def page_of(head: View, tree: Tree, audited: Audited | None) -> Page:
     error = f"{head['error_type']}: {head['error']}" if head.get("error_type") else head["error"]
     findings = [] if audited is None else sorted(audited.report.findings, key=_notes_last)
     return Page(
-        title=short(head.get("label") or head["workflow_id"]),
+        title=short(head["workflow_id"]),
         status=head["status"],
         assumed=head["liveness"] == "assumed",
         facts=list(_facts(head)),
+        batches=[_batch(report) for report in head.get("reports", ())],
         tallies=list(_tallies(head, survey)),
         error="" if error is None else lines(error),
         traceback=last_lines(head["traceback"] or ""),
@@ -286,11 +288,6 @@ def environment_rows(environment: Mapping[str, Any] | None) -> Iterator[tuple[st
 
 def _facts(head: View) -> Iterator[tuple[str, str]]:
     yield "run", short(head["run_id"])
-    if head.get("label"):
-        yield "workflow", short(head["workflow_id"])
-    for name in ("batch_id", "kind", "stage", "message"):
-        if head.get(name) not in {None, ""}:
-            yield name.replace("_id", ""), short(head[name])
     yield "step", short(head["step_number"])
     yield "started", f"{second_text(head['started_at'])} UTC"
     if head["ended_at"] is not None:
@@ -304,12 +301,19 @@ def _facts(head: View) -> Iterator[tuple[str, str]]:
         yield "not recorded", count_text(head["events_dropped"], "event")
 
 
+def _batch(report: View) -> tuple[str, str, str]:
+    stage = f"{short(report['stage'])} {report['percent']} %" if report.get("stage") else ""
+    said = [stage, short(report.get("message") or "")]
+    name = f"{short(report['label'])} ({short(report['kind'])})"
+    return short(report["status"]), name, ": ".join(filter(None, said))
+
+
 def _tallies(head: View, survey: _Survey) -> Iterator[tuple[str, str]]:
-    for kind, one in _WHAT.items():
+    for kind in KINDS:
         for status in _ORDER:
             count = survey.statuses[kind, status]
             if count:
-                yield status, f"{count_text(count, one)} {status}"
+                yield status, f"{count_text(count, kind)} {status}"
     total = head["total_nodes"]
     if total is not None and total > survey.counts["node"]:
         yield "pending", f"{count_text(total - survey.counts['node'], 'node')} not begun"
