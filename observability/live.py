@@ -17,7 +17,7 @@ from observability.capture import stderr, stdout
 from observability.journal import Clock, Durability, Journal, OnError
 from observability.log import AuditLog
 from observability.progress import Bar, bar_stream
-from observability.screen import is_terminal, put, put_safely
+from observability.screen import is_refusal, is_terminal, put, put_safely
 from observability.streams import LineStream
 from replay.fold.run import Instant, RunState, apply, beginning
 from replay.show.line import harmless, log_line, render
@@ -221,6 +221,8 @@ def print_safely(text: str, *, flush: bool = True) -> bool:
             _STDOUT.flush()
     except UnicodeEncodeError:
         return print_safely(text.encode("ascii", "backslashreplace").decode(), flush=flush)
-    except (OSError, ValueError, AttributeError):
+    except Exception as error:
+        if not is_refusal(error, stream):
+            raise
         return False
     return True

@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from io import UnsupportedOperation
 from typing import Any, NamedTuple, TextIO
 
 
@@ -50,9 +51,14 @@ def open_line(stream: TextIO | None) -> OpenLine | None:
 
 def is_terminal(stream: TextIO | None) -> bool:
     """Return what the stream says of itself; a closed or odd one is none."""
+    isatty = getattr(stream, "isatty", None)
+    if isatty is None:
+        return False
     try:
-        return stream is not None and bool(stream.isatty())
-    except (AttributeError, ValueError, OSError):
+        return bool(isatty())
+    except Exception as error:
+        if not is_refusal(error, stream):
+            raise
         return False
 
 
@@ -78,8 +84,38 @@ def put_safely(stream: TextIO, text: str) -> None:
     except UnicodeEncodeError:
         encoding = getattr(stream, "encoding", None) or "ascii"
         put_safely(stream, text.encode(encoding, "backslashreplace").decode(encoding))
-    except (OSError, ValueError, AttributeError, RuntimeError):  # the last: in a signal handler
-        return
+    except Exception as error:
+        if not is_refusal(error, stream):
+            raise
+
+
+def flush_safely(stream: TextIO) -> None:
+    """Flush a stream that may be closed, odd, or a broken pipe."""
+    try:
+        stream.flush()
+    except Exception as error:
+        if not is_refusal(error, stream):
+            raise
+
+
+def is_refusal(error: Exception, stream: TextIO | None) -> bool:
+    """Return whether *stream* raised *error*, and not a signal handler of the program meanwhile.
+
+    A timeout that a handler raises must reach the program, also out of the middle of a write.
+    """
+    if isinstance(error, UnsupportedOperation):
+        return True
+    if isinstance(error, OSError):
+        return error.errno is not None
+    if isinstance(error, ValueError):
+        return any(word in str(error) for word in ("closed", "detached"))
+    if isinstance(error, RuntimeError):
+        return "reentrant" in str(error)  # in a signal handler, of a buffered stream
+    return isinstance(error, AttributeError) and not _is_whole(stream)
+
+
+def _is_whole(stream: TextIO | None) -> bool:
+    return hasattr(stream, "write") and hasattr(stream, "flush")
 
 
 # --- tqdm, where the program has loaded it

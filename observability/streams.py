@@ -5,7 +5,6 @@
 `observability.terminal_text`.
 """
 
-import contextlib
 import os
 import sys
 import threading
@@ -18,7 +17,9 @@ from observability.screen import (
     begin_line,
     drawing,
     end_line,
+    flush_safely,
     has_bars,
+    is_refusal,
     is_terminal,
     is_tqdm,
     open_line,
@@ -139,8 +140,7 @@ class LineStream:
 
     def flush_target(self, target: TextIO) -> None:
         """Flush *target* as far as it can be."""
-        with contextlib.suppress(OSError, ValueError, AttributeError, RuntimeError):
-            target.flush()
+        flush_safely(target)
 
     def finish(self) -> None:
         """Show lines that have no end yet, and write them to the log."""
@@ -249,9 +249,12 @@ def _cut(text: str) -> tuple[str, str]:
 
 def _each(bars: Iterable[Any], method: str) -> None:
     for bar in bars:
-        # A bar whose own stream is closed; tqdm keeps it.
-        with contextlib.suppress(OSError, ValueError):
+        try:
             getattr(bar, method)(nolock=True)
+        except Exception as error:
+            # A bar whose own stream is closed; tqdm keeps it.
+            if not is_refusal(error, bar.fp):
+                raise
 
 
 def _is_logged(bar: Any) -> bool:

@@ -462,6 +462,29 @@ def test_everything_works_without_a_stderr(
             stream.close()
 
 
+@pytest.mark.parametrize("error", [TimeoutError("late"), KeyboardInterrupt(), LookupError()])
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_what_a_signal_handler_raises_in_the_middle_of_a_write_propagates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, name: str
+) -> None:
+    """A timeout that came while the bar was drawn was taken for a broken terminal, and lost."""
+
+    class Interrupted(Terminal):
+        def write(self, text: str) -> int:
+            if "[0/1]" in text:
+                raise error
+            return super().write(text)
+
+    monkeypatch.setattr(sys, name, Interrupted())
+    obs = ExecutionObserver("w", tmp_path, 1, name == "stderr")
+
+    with pytest.raises(type(error)):
+        obs.node_start("a", 0)
+
+    monkeypatch.undo()
+    obs.workflow_complete()
+
+
 def test_a_wrapper_may_stand_for_stderr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Terminal()
     monkeypatch.setattr(sys, "__stderr__", real)
