@@ -108,8 +108,8 @@ def capture(
         variables: Patterns of the environment variables that are wanted.
         environ: The environment.
 
-    Cost: 6 ms where git answers, 1 ms where no work tree is; 0.2 s at most for a git that does
-    not.  The list of distributions is read once a process.
+    Cost: 0.3 ms, and 0.5 ms for the list of distributions, once a process; what git takes, which
+    is 4 ms in a small work tree, and never waited for longer than 0.2 s.
     """
     cwd = _cwd()
     asked: dict[str, Callable[[], Any]] = {
