@@ -19,7 +19,7 @@ from replay.fold.files import Source, sources_of
 from replay.fold.run import RunState
 from replay.fold.runs import Fold, Frozen
 from replay.trace.folder import NoTraceError, Place, locate
-from replay.trace.links import links
+from replay.trace.left_out import left_out
 
 
 def open_place(path: str) -> tuple[Place, list[Source]]:
@@ -33,8 +33,8 @@ def open_place(path: str) -> tuple[Place, list[Source]]:
     place = locate(path)
     refuse_lost_traces(path, place)
     sources = sources_of(place)
-    for link in links(place):
-        say(f"{link.trace.shown}: {link.message()}; left out")
+    for message in left_out(place):
+        say(message)
     return place, sources
 
 

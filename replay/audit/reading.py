@@ -22,7 +22,13 @@ from replay.audit.registry import RegistryScan
 from replay.audit.scan import Options, TraceScan
 from replay.trace.folder import TraceFile
 from replay.trace.line import MAX_LINE, stored_hash
-from replay.trace.reader import TraceError, open_evidence, raw_lines
+from replay.trace.reader import (
+    TraceError,
+    is_compressed,
+    open_evidence,
+    raw_lines,
+    standard_input,
+)
 from replay.trace.schema import older_fields
 
 _OPENING: Final = b'{"v":'
@@ -75,8 +81,10 @@ def kept(place: Place) -> Iterator[Place]:
     if place.path != "-":
         yield place
         return
-    with NamedTemporaryFile(prefix="auditfold-") as copy:
-        shutil.copyfileobj(open_evidence("-"), copy, _BLOCK)
+    stream = standard_input()
+    suffix = ".gz" if is_compressed(stream) else ""
+    with NamedTemporaryFile(prefix="auditfold-", suffix=suffix) as copy:
+        shutil.copyfileobj(stream, copy, _BLOCK)
         copy.flush()
         yield Place(copy.name, place.name, place.shown)
 

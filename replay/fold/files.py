@@ -13,8 +13,8 @@ import msgspec
 
 from replay.trace.events import Process
 from replay.trace.folder import Place
-from replay.trace.links import links
-from replay.trace.reader import EventReader, TraceError, open_evidence
+from replay.trace.left_out import links
+from replay.trace.reader import EventReader, TraceError, open_evidence, plain, standard_input
 
 Key = tuple[str, str, int]
 """Place of an event in the order: (sort time, writer, seq)."""
@@ -47,13 +47,13 @@ class Source(NamedTuple):
 def sources_of(place: Place) -> list[Source]:
     """Return the trace files of *place*; standard input is kept in a nameless file.
 
-    A link in the place of a trace is left out: `replay.trace.links` tells which.
+    A link in the place of a trace is left out: `replay.trace.left_out` tells which.
 
     Raises:
         TraceError: There are links, and nothing else.
     """
     if place.kind == "stdin":
-        return [Source("-", _spooled(open_evidence("-")))]
+        return [Source("-", _spooled(standard_input()))]
     left_out = {link.trace: link for link in links(place)}
     if left_out and len(left_out) == len(place.traces):
         only = next(iter(left_out.values()))
@@ -79,7 +79,7 @@ def _spooled(stream: IO[bytes]) -> Callable[[], IO[bytes]]:
     def rewound() -> IO[bytes]:
         again = os.fdopen(os.dup(kept.fileno()), "rb")
         again.seek(0)
-        return again
+        return plain(again, "-")
 
     return rewound
 

@@ -5,6 +5,7 @@ Specified in docs/trace-format.md, "Files".  Nothing here reads a trace.
 
 import os
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -146,6 +147,7 @@ def _folder(given: str, out: Path, shown_from: Path) -> Place:
 
 def _step_traces(step: Path, *, out: Path, shown_from: Path) -> tuple[TraceFile, ...]:
     number = _STEP.fullmatch(step.absolute().name)
+    names = frozenset(os.listdir(step))
     return tuple(
         _named(
             Path(os.path.abspath(step)) / name,
@@ -153,9 +155,17 @@ def _step_traces(step: Path, *, out: Path, shown_from: Path) -> tuple[TraceFile,
             shown_from=shown_from,
             step=number[1] if number else None,
         )
-        for name in sorted(os.listdir(step))
-        if _TRACE.fullmatch(name)
+        for name in sorted(names)
+        if _TRACE.fullmatch(name) and not is_double(name, names)
     )
+
+
+def is_double(name: str, names: Container[str]) -> bool:
+    """Return whether *name* is a compressed trace beside the one that it was made of.
+
+    Only the trace counts then: its writer may have gone on.
+    """
+    return name.endswith(".gz") and name.removesuffix(".gz") in names
 
 
 def _named(path: Path, *, out: Path, shown_from: Path, step: str | None) -> TraceFile:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import merge
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import orjson
 
@@ -225,10 +225,26 @@ class FollowedFile:
 
 
 def stream_items(trace: TraceFile, parser: Parser, keep: Keep | None) -> Iterator[Keyed]:
-    """Yield what *keep* keeps of a compressed trace or of standard input, as it comes."""
-    previous: bytes | None = None
+    """Yield what *keep* keeps of a compressed trace or of standard input, as it comes.
+
+    Where compressed data is cut or damaged that is the end, and `Damage`.
+
+    Raises:
+        TraceError, OSError: It cannot be opened.
+        NewerVersionError: A line of a newer version came.
+    """
     with open_evidence(trace.path) as stream:
+        yield from _items_of(stream, trace, parser, keep)
+
+
+def _items_of(
+    stream: BinaryIO, trace: TraceFile, parser: Parser, keep: Keep | None
+) -> Iterator[Keyed]:
+    previous: bytes | None = None
+    number = offset = 0
+    try:
         for raw in raw_lines(stream):
+            number, offset = raw.number, raw.offset + raw.length
             if raw.torn:
                 yield parser.key, Torn(trace.shown, raw.offset, raw.length)
                 return
@@ -236,6 +252,9 @@ def stream_items(trace: TraceFile, parser: Parser, keep: Keep | None) -> Iterato
             if item is not None:
                 yield parser.key, item
             previous = raw.data
+    except TraceError as error:
+        message = str(error).partition(": ")[2]
+        yield parser.key, Damage(trace.shown, number + 1, offset, message)
 
 
 def _stream_item(
@@ -257,7 +276,7 @@ def last_of_stream(items: Iterable[Keyed], n: int) -> tuple[int, Iterator[Keyed]
     try:
         for keyed in items:
             (shown if isinstance(keyed[1], Shown) else others).append(keyed)
-    except (NewerVersionError, TraceError) as error:
+    except NewerVersionError as error:
         ends.append(error)  # of what can be read: what came before it is shown first
 
     def again() -> Iterator[Keyed]:

@@ -36,6 +36,16 @@ _BUFFER: Final = 1 << 20
 _BATCH: Final = 64  # lines; each may have MAX_LINE bytes
 _NEWLINE: Final = ord("\n")
 
+# How compressed files begin, what made them, and how their names end.
+_GZIP: Final = b"\x1f\x8b"
+_COMPRESSED: Final = {
+    _GZIP: ("gzip", ".gz"),
+    b"\x28\xb5\x2f\xfd": ("zstd", ".zst"),
+    b"\xfd7zXZ": ("xz", ".xz"),
+    b"BZh": ("bzip2", ".bz2"),
+}
+_MAGIC_LENGTH: Final = max(map(len, _COMPRESSED))
+
 
 class TraceError(Exception):
     """A file that cannot be read as a trace.
@@ -52,18 +62,16 @@ class TraceError(Exception):
 def open_evidence(path: str | os.PathLike[str]) -> BinaryIO:
     """Open *path* for reading, never through a link, never waiting; `-` is standard input.
 
-    A name that ends in `.gz` is decompressed.
+    A name that ends in `.gz` is decompressed, and standard input that begins as such a file.
 
     Raises:
-        TraceError: It is a link, a directory, a FIFO or a device, or a closed standard input.
+        TraceError: It is a link, a directory, a FIFO or a device, a closed standard input, or
+            its content is compressed and its name does not say so, or the other way round.
         OSError: It cannot be opened.
     """
     name = os.fspath(path)
     if name == "-":
-        # None where the caller closed it, as in: auditfold ls - <&-
-        if cast("object", sys.stdin) is None:
-            raise TraceError(name, "standard input is closed, want a trace on it")
-        return sys.stdin.buffer
+        return plain(standard_input(), name)
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -79,9 +87,70 @@ def open_evidence(path: str | os.PathLike[str]) -> BinaryIO:
         os.close(fd)
         raise TraceError(name, "not a regular file")
     stream = open(fd, "rb", buffering=_BUFFER)  # noqa: SIM115 - the caller closes it
+    try:
+        _check_name(name, os.pread(fd, _MAGIC_LENGTH, 0))
+    except BaseException:
+        stream.close()
+        raise
+    return _decompressed(stream, name) if name.endswith(".gz") else stream
+
+
+def standard_input() -> BinaryIO:
+    """Return standard input as it comes.
+
+    Raises:
+        TraceError: The caller closed it, as in: auditfold ls - <&-
+    """
+    if cast("object", sys.stdin) is None:
+        raise TraceError("-", "standard input is closed, want a trace on it")
+    buffer = sys.stdin.buffer
+    # Whoever replaced it may have put something there that cannot be peeked into.
+    return buffer if hasattr(buffer, "peek") else cast("BinaryIO", io.BufferedReader(buffer))
+
+
+def plain(stream: BinaryIO, name: str) -> BinaryIO:
+    """Return *stream*, decompressed if it begins as a gzip file: no trace begins so.
+
+    Args:
+        stream: At its beginning; one that can be peeked into.
+        name: What messages call it.
+
+    Raises:
+        TraceError: It is compressed in another way.
+    """
+    return _decompressed(stream, name) if is_compressed(stream) else stream
+
+
+def is_compressed(stream: BinaryIO) -> bool:
+    """Return whether *stream*, at its beginning, is to be decompressed; it stays there.
+
+    Raises:
+        TraceError: It is compressed in another way.
+    """
+    head = cast("io.BufferedReader", stream).peek(_MAGIC_LENGTH)[:_MAGIC_LENGTH]
+    if not head.startswith(_GZIP):
+        _check_name("-", head)
+    return head.startswith(_GZIP)
+
+
+def _check_name(name: str, head: bytes) -> None:
+    """Refuse content that is not as its name says; nothing is guessed but the reason."""
     if name.endswith(".gz"):
-        return cast("BinaryIO", io.BufferedReader(_Decompressed(stream, name), _BUFFER))
-    return stream
+        if head and not head.startswith(_GZIP):
+            right = name.removesuffix(".gz")
+            raise TraceError(name, f"not compressed, although its name says so. Try: mv it {right}")
+        return
+    for magic, (program, suffix) in _COMPRESSED.items():
+        if head.startswith(magic):
+            known = suffix == ".gz"
+            advice = f"give it a name that ends in {suffix}, or: " if known else ""
+            raise TraceError(
+                name, f"compressed with {program}. Try: {advice}{program} -dc FILE | auditfold ls -"
+            )
+
+
+def _decompressed(stream: BinaryIO, name: str) -> BinaryIO:
+    return cast("BinaryIO", io.BufferedReader(_Decompressed(stream, name), _BUFFER))
 
 
 class _Decompressed(io.RawIOBase):
@@ -98,7 +167,12 @@ class _Decompressed(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         try:
             data = self._plain.read1(len(buffer))
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except EOFError as error:
+            raise TraceError(
+                self._name,
+                "compressed data ends too early: the file was cut, or is being written",
+            ) from error
+        except (zlib.error, gzip.BadGzipFile) as error:
             raise TraceError(self._name, f"compressed data is damaged: {error}") from error
         buffer[: len(data)] = data
         return len(data)
@@ -209,38 +283,42 @@ class EventReader:
         self._batch: list[Any] = []
         self._length = 0
         self._begins: list[int] | None = None
+        self._cut = ""
 
     def __iter__(self) -> Iterator[Event]:
-        """Yield the events in order.
+        """Yield the events in order; where compressed data is cut or damaged that is the end.
 
         Raises:
             NewerVersionError: A line of a newer format version whose hash is right.
         """
         stream, offset, number = self._stream, self.offset, self.lines
         previous = b""
-        for data in iter(partial(stream.readline, MAX_LINE), b""):
-            self._previous, previous = previous, data
-            try:
-                event: Event | None = decode_event(data)
-                if data[-1] != _NEWLINE or event.v != VERSION:  # type: ignore[union-attr]
+        try:
+            for data in iter(partial(stream.readline, MAX_LINE), b""):
+                self._previous, previous = previous, data
+                try:
+                    event: Event | None = decode_event(data)
+                    if data[-1] != _NEWLINE or event.v != VERSION:  # type: ignore[union-attr]
+                        event = None
+                except NO_EVENT:
                     event = None
-            except NO_EVENT:
-                event = None
-            if event is None:
-                length, torn = len(data), data[-1] != _NEWLINE
-                if torn and length >= MAX_LINE:
-                    length, torn = skip_line(stream, length)
-                if torn:
-                    self.torn = length
-                    return
-                event = self._unusual(data, length, offset, number)
-                offset += length
-            else:
-                offset += len(data)
-            number += 1
-            self.offset, self.lines = offset, number
-            if event is not None:
-                yield event
+                if event is None:
+                    length, torn = len(data), data[-1] != _NEWLINE
+                    if torn and length >= MAX_LINE:
+                        length, torn = skip_line(stream, length)
+                    if torn:
+                        self.torn = length
+                        return
+                    event = self._unusual(data, length, offset, number)
+                    offset += length
+                else:
+                    offset += len(data)
+                number += 1
+                self.offset, self.lines = offset, number
+                if event is not None:
+                    yield event
+        except TraceError as error:
+            self._refuse(str(error).partition(": ")[2])
 
     def batches(self, decode: Callable[[bytes], Any] = decode_event) -> Iterator[list[Any]]:
         """Yield the same events by lists; `offset` and `lines` are behind each list.
@@ -254,7 +332,7 @@ class EventReader:
             NewerVersionError: As iterating does, behind the events before that line.
         """
         chunks = iter(partial(self._stream.readline, MAX_LINE), b"")
-        while lines := list(islice(chunks, _BATCH)):
+        while lines := self._some(chunks):
             lengths = list(map(len, lines))
             if lines[-1][-1] != _NEWLINE and lengths[-1] < MAX_LINE:
                 self.torn = lengths.pop()
@@ -269,6 +347,23 @@ class EventReader:
                 yield self._at_hand(lines, events)
             else:
                 yield from self._unusual_events(lines)
+        if self._cut:
+            self._refuse(self._cut)
+
+    def _some(self, chunks: Iterator[bytes]) -> list[bytes]:
+        """Return the next lines, those before the place where compressed data ends if it does."""
+        lines: list[bytes] = []
+        if self._cut:
+            return lines
+        try:
+            # Unlike list(), it keeps what came before an exception.
+            lines.extend(islice(chunks, _BATCH))
+        except TraceError as error:
+            self._cut = str(error).partition(": ")[2]
+        return lines
+
+    def _refuse(self, message: str) -> None:
+        self.damage.append(Damage(self.name, self.lines + 1, self.offset, message))
 
     def begin_of(self, place: int) -> int:
         """Return the byte offset of the line of event number *place* of the last list."""

@@ -31,8 +31,8 @@ from replay.trace.followed import (
 )
 from replay.trace.growing import Change, GrowingFile
 from replay.trace.hints import Hints
+from replay.trace.left_out import link_at
 from replay.trace.line import MAX_LINE
-from replay.trace.links import link_at
 from replay.trace.listing import Listing
 from replay.trace.reader import TraceError
 from replay.trace.schema import NewerVersionError

@@ -508,16 +508,19 @@ def test_following_standard_input_shows_a_line_when_it_comes(tmp_path: Path) -> 
 
 def test_filters_hold_for_what_comes(tmp_path: Path) -> None:
     built = run()
+    built.write("of_tomorrow")
+    first = built.lines[-1]
     path = built.save(tmp_path)
-    with running("tail", "-f", "--type", "of_tomorrow", "--json", "-n0", tmp_path) as tail:
-        tail.read(0.5)
+    with running("tail", "-f", "--type", "of_tomorrow", "--json", "-n1", tmp_path) as tail:
+        tail.until(stdout=first)
         built.write("of_yesterday")
         built.write("of_tomorrow")
-        path.write_bytes(bytes(built))
+        with path.open("ab") as stream:
+            stream.writelines(built.lines[-2:])
         tail.until(stdout=built.lines[-1])
         tail.interrupt()
 
-    assert tail.stdout == built.lines[-1]
+    assert tail.stdout == first + built.lines[-1]
 
 
 # --- instants

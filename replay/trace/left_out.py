@@ -1,8 +1,8 @@
-"""Symbolic links in the place of traces: never followed, and always told.
+"""What is left out of a folder and told: symbolic links, and traces that are there twice.
 
 The runner around the older observer left them behind every run that succeeded: it removed the
 trace and put a link to another logger's file there.  What the observer had written is then only
-in its copy under `traces/`.
+in its copy under `traces/`.  Links are never followed.
 """
 
 import os
@@ -71,3 +71,17 @@ def _copies(out: str, step: str) -> tuple[str, ...]:
         return ()
     here = os.path.relpath(folder)
     return tuple(os.path.join(folder if here.startswith("..") else here, name) for name in names)
+
+
+def doubles(place: Place) -> list[str]:
+    """Return the compressed traces that stand beside the ones they were made of, as shown."""
+    if place.kind not in {"folder", "step"}:
+        return []
+    plain = (trace for trace in place.traces if trace.path.suffix != ".gz")
+    return [f"{trace.shown}.gz" for trace in plain if os.path.lexists(f"{trace.path}.gz")]
+
+
+def left_out(place: Place) -> list[str]:
+    """Return what to say of everything that is left out of a folder, a line each."""
+    said = [f"{link.trace.shown}: {link.message()}; left out" for link in links(place)]
+    return said + [f"{name}: left out: the trace itself is beside it" for name in doubles(place)]
