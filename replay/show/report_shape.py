@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from replay.fold.run import Status
-from replay.trace.events import Seconds
+from replay.show.unit_shape import FileView, OtherUnitView, ReportHead, RunStepView
+from replay.trace.events import Environment, ResourceUsage, Seconds
 
 
 class FilePosition(msgspec.Struct, kw_only=True):
@@ -138,6 +139,7 @@ class AttemptView(msgspec.Struct, kw_only=True):
         traceback: As the program gave it.
         pid: The process.
         writer: The writer.
+        resource: What it used, where that was recorded.
     """
 
     started_at: str | None
@@ -149,6 +151,7 @@ class AttemptView(msgspec.Struct, kw_only=True):
     traceback: str | None
     pid: int
     writer: str
+    resource: ResourceUsage | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class NodeView(msgspec.Struct, kw_only=True):
@@ -166,6 +169,7 @@ class NodeView(msgspec.Struct, kw_only=True):
         reopened: It ended more often than it started.
         output_hash: As the program gave it, of the attempt that succeeded last.
         output_summary: Likewise.
+        resource: What the last attempt used, where that was recorded.
         attempts: In order; the last one counts.
         outputs: Files and directories that it made.
         results: Values that it returned.
@@ -184,6 +188,7 @@ class NodeView(msgspec.Struct, kw_only=True):
     reopened: bool
     output_hash: str | None
     output_summary: Any
+    resource: ResourceUsage | msgspec.UnsetType | None = msgspec.UNSET
     attempts: list[AttemptView]
     outputs: list[OutputView]
     results: list[ResultView]
@@ -222,6 +227,11 @@ class Report(msgspec.Struct, kw_only=True):
         messages: What was said about the run, and about nodes that had not begun.
         outputs: Files and directories that the run made.
         results: Values that no node returned.
+        environment: What the run met where it began, where that was recorded.
+        reports: The program's own reports, without what stands in them.
+        units: Units of kinds of the program's own.
+        steps: Steps of these reports, and steps that stand in nothing.
+        files: Files with their steps.
         nodes: In the order in which they came.
     """
 
@@ -252,4 +262,9 @@ class Report(msgspec.Struct, kw_only=True):
     messages: list[MessageView]
     outputs: list[RunOutputView]
     results: list[ResultView]
+    environment: Environment | msgspec.UnsetType = msgspec.UNSET
+    reports: list[ReportHead]
+    units: list[OtherUnitView]
+    steps: list[RunStepView]
+    files: list[FileView]
     nodes: list[NodeView]

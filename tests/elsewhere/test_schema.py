@@ -6,6 +6,14 @@ from typing import Any
 
 import pytest
 
+from observability import (
+    ExecutionObserver,
+    PipelineReport,
+    StepReport,
+    file_step,
+    pipeline_file,
+    pipeline_step,
+)
 from replay.fold import fold_path, read_report
 from replay.show.json_schema import event_schema, event_type_schema, report_schema
 from replay.trace.events import EVENT_TYPES
@@ -96,8 +104,9 @@ def test_every_key_of_a_report_says_what_it_means() -> None:
 
 def closed(schema: dict[str, Any]) -> dict[str, Any]:
     """Return *schema* with no key allowed that it does not name."""
-    for one in [schema, *schema["$defs"].values()]:
-        one["additionalProperties"] = False
+    for name, one in {"": schema, **schema["$defs"]}.items():
+        # A unit of another kind has whatever the program gave it.
+        one["additionalProperties"] = name == "OtherUnitView"
     return schema
 
 
@@ -123,6 +132,24 @@ def test_a_report_has_the_keys_of_its_declaration_and_no_others() -> None:
             strict.validate(read_report(str(place), run_id))
             count += 1
     assert count > 50
+
+
+def test_a_report_with_files_steps_checks_and_resources_is_valid(tmp_path: Path) -> None:
+    with ExecutionObserver("step_04_units", tmp_path, 1, use_tqdm=False) as observer:
+        with observer.node("only"):
+            pass
+        report = PipelineReport("load", batch_id=4)
+        with pipeline_file(report, "a.csv") as file, file_step(file, "parse") as step:
+            step.add_check("rows", True, detail="3")
+            step.metadata["rows"] = 3
+        with pipeline_step(report, "index") as index:
+            index.request_review("look")
+        StepReport("alone")
+
+    found = read_report(tmp_path)
+    assert {len(found[key]) for key in ("reports", "files")} == {1}
+    assert len(found["steps"]) >= 1
+    validator(closed(report_schema())).validate(found)
 
 
 def test_a_report_without_a_key_is_not_valid() -> None:

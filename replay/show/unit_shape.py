@@ -1,0 +1,173 @@
+"""What the reports, files and steps of a program look like in the report of a run.
+
+`replay.fold.unit_views` makes them; here their shape is declared, for `replay.show.report_shape`.
+Fields: docs/reports.md, "JSON".
+"""
+
+from typing import Any
+
+import msgspec
+
+from replay.fold.run import Status
+
+
+class ReviewView(msgspec.Struct, kw_only=True):
+    """Whether somebody should look at a unit.
+
+    Attributes:
+        flagged: Whether it was asked for.
+        reason: Why.
+    """
+
+    flagged: bool
+    reason: str | None
+
+
+class CheckView(msgspec.Struct, kw_only=True):
+    """One thing that was checked.
+
+    Attributes:
+        name: What.
+        ok: Whether it held.
+        detail: What was found.
+    """
+
+    name: str
+    ok: bool
+    detail: Any
+
+
+class UnitView(msgspec.Struct, kw_only=True):
+    """What units of all kinds have.
+
+    Attributes:
+        label: What people call it.
+        status: How it stands.
+        percent: How far it is, 0 to 100.
+        started_at: Null if it has not started.
+        finished_at: Null if it has not ended.
+        duration_ms: Of an open unit up to the run's last event; null if it is not known.
+        notes: What was noted.
+        warnings: What was warned of.
+        errors: What failed.
+        metadata: As the program gave it.
+        review: Whether somebody should look at it.
+        reopened: It ended more often than it started.
+        report_version: Version of this form.
+    """
+
+    label: str
+    status: Status
+    percent: int
+    started_at: str | None
+    finished_at: str | None
+    duration_ms: float | None
+    notes: list[str]
+    warnings: list[str]
+    errors: list[str]
+    metadata: dict[str, Any]
+    review: ReviewView
+    reopened: bool
+    report_version: str
+
+
+class StepView(UnitView, kw_only=True):
+    """A step.
+
+    Attributes:
+        id: Its id.
+        checks: What was checked.
+    """
+
+    id: str | None
+    checks: list[CheckView]
+
+
+class FileView(UnitView, kw_only=True):
+    """A file with its steps.
+
+    Attributes:
+        unit: The unit, as events name it.
+        report: The unit of the report that it stands in, or null.
+        file_id: Its id.
+        path: Where it is.
+        name: Its name.
+        size_bytes: Its size when it was begun; null if it was not there.
+        mime_type: Guessed by its name.
+        n_steps: Number of its steps.
+        planned_steps: How many there were to be; null if that was not said.
+        requires_human_review: Whether it or a step of it is flagged.
+        human_review_reason: Why.
+        steps: Its steps.
+    """
+
+    unit: str
+    report: str | None
+    file_id: str | None
+    path: str
+    name: str
+    size_bytes: int | None
+    mime_type: str | None
+    n_steps: int
+    planned_steps: int | None
+    requires_human_review: bool
+    human_review_reason: str | None
+    steps: list[StepView]
+
+
+class RunStepView(StepView, kw_only=True):
+    """A step of a batch, or one that stands in nothing.
+
+    Attributes:
+        unit: The unit, as events name it.
+        report: The unit of the report that it stands in, or null.
+    """
+
+    unit: str
+    report: str | None
+
+
+class OtherUnitView(UnitView, kw_only=True):
+    """A unit of a kind of the program's own; what else it has stands beside these.
+
+    Attributes:
+        unit: The unit, as events name it.
+        report: Null: it stands in nothing.
+        kind: Its kind.
+        id: Its id.
+    """
+
+    unit: str
+    report: str | None
+    kind: str
+    id: str | None
+
+
+class ReportHead(msgspec.Struct, kw_only=True):
+    """A report of the program's own, without its steps and files.
+
+    Attributes:
+        unit: The unit, as events name it.
+        label: What people call it.
+        batch_id: As the program gave it.
+        kind: Of the report.
+        status: Of what stands in it.
+        stage: What is being done.
+        percent: How far it is, 0 to 100.
+        message: What was said last.
+        updated_at: When.
+        output_path: Where the program saves it.
+        report_version: Version of this form.
+    """
+
+    unit: str
+    label: str
+    batch_id: int | str | None
+    kind: str
+    status: Status
+    stage: str
+    percent: int
+    message: str
+    updated_at: str | None
+    output_path: str | None
+    report_version: str
