@@ -341,7 +341,9 @@ FORMS: Final[tuple[Rule, ...]] = (
         r"|(?=[A-Za-z_-]*+[0-9])(?=[0-9A-Za-z_-]{20}))))"
         + _NO_MARKER
         + _NO_CODE
-        + r"[0-9A-Za-z._~+/%-]{16,}=*",
+        # Shorter ones where a digit tells them from a word: behind `token=`, or in quotes.
+        + r"(?:[0-9A-Za-z._~+/%-]{16,}=*"
+        r"|(?<![ :])(?<!(?i:token): [\"'])(?=[._~+/%-]*[0-9A-Za-z]*[A-Za-z])(?=[A-Za-z._~+/%-]*[0-9])[0-9A-Za-z._~+/%-]{6,}+=*)",
         "What stands behind `token`, if it is as long as one.",
         "what programs write",
     ),
