@@ -70,6 +70,7 @@ class LiveRun:
         self._clock = clock
         self._pid = os.getpid()
         self._state: RunState | None = None
+        self.latest: tuple[bytes, Event] | None = None  # the last line, and what it says
         self._next = 0  # seq of the first line that state and log do not have
         self.bar: Bar | None = None
         if use_tqdm and not quiet:
@@ -118,6 +119,7 @@ class LiveRun:
     def _written(self, event_type: str, line: bytes, details: bytes) -> None:
         """Take in a line that stands in the trace; called under the journal's lock."""
         event = decode_event(line)
+        self.latest = line, event
         seq, state = event.seq, self._state
         if state is None or event.pid != self._pid:
             state = self._begin_here(event)

@@ -536,11 +536,17 @@ class ExecutionObserver:
     def tell(self, event_type: str, payload: Mapping[str, Any]) -> Event | None:
         """Append an event whose values have passed the gate, and return it as it was written.
 
+        The lock is held: what is returned is applied before another event is written.
+
         Returns:
             None where it was not: it is queued, or was dropped (under `warn`).
         """
         line = self._append(event_type, payload)
-        return None if line is None else decode_event(line)
+        if line is None:
+            return None
+        latest = self._live.latest
+        # Another line may be behind it already: of a signal handler.
+        return latest[1] if latest is not None and latest[0] is line else decode_event(line)
 
     def record(
         self, event_type: str, payload: Mapping[str, Any], node_id: str | None, index: int | None

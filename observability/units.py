@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
@@ -23,7 +24,7 @@ from observability.dumps import Status, as_json, check_of, in_python, without_no
 from observability.recording import RecordedDict, RecordedList
 from observability.values import Gate
 from replay.fold import unit_views as views
-from replay.fold.units import UnitState, apply, begun, place
+from replay.fold.units import HANDLERS, UnitState, begun, place
 from replay.trace.events import (
     Captured,
     CheckMade,
@@ -83,15 +84,36 @@ _UNWRITTEN: Final[dict[str, Any]] = {
 }
 
 
+_templates: Final[dict[type[Event], Event]] = {}
+_second: list[Any] = [0, ""]  # the last second that was asked for, and its text
+
+
 def _stamped(kind: type[Event], payload: Mapping[str, Any]) -> Event:
-    """Return an event that is written nowhere, with the time of now."""
-    second, nanos = divmod(time.time_ns(), 1_000_000_000)
-    return kind(
-        **_UNWRITTEN,
-        timestamp=f"{utc_second(second).decode()}.{nanos // 1000:06d}Z",
-        mono_us=time.monotonic_ns() // 1000,
-        **payload,
-    )
+    """Return an event that is written nowhere, with the time of now.
+
+    A copy with some fields set costs a third of a call with all of them.
+    """
+    template = _templates.get(kind)
+    if template is None:
+        template = _templates[kind] = _with_defaults(kind)
+    event = copy(template)
+    second, micros = divmod(time.time_ns() // 1000, 1_000_000)
+    known, text = _second
+    if second != known:
+        text = utc_second(second).decode()
+        _second[:] = second, text
+    event.timestamp = f"{text}.{micros:06d}Z"
+    event.mono_us = time.monotonic_ns() // 1000
+    for name, value in payload.items():
+        setattr(event, name, value)
+    return event
+
+
+def _with_defaults(kind: type[Event]) -> Event:
+    """Return an event in which what must be given is None."""
+    needed = {field.name for field in msgspec.structs.fields(kind) if field.required}
+    names: dict[str, Any] = dict.fromkeys(needed.difference(_UNWRITTEN))
+    return kind(**_UNWRITTEN, **names)
 
 
 class LiveUnit:
@@ -139,13 +161,18 @@ class LiveUnit:
         return _stamped(kind, payload)
 
     def record(self, kind: type[Event], payload: dict[str, Any]) -> None:
-        """Make an event of this unit and apply it.  Values have passed the gate."""
-        with self.lock:
+        """Make an event of this unit and apply it.  Values have passed the gate.
+
+        Cost: 2 us, with a trace what an event costs there and 2 us.
+        """
+        observer, parent = self.observer, self.parent
+        with PROCESS.lock if observer is None else observer.lock:
             if self._known is not None:
                 self._compare()
-            payload["unit"] = self.state.unit
-            parent = self.parent
-            apply(self.state, self._emit(kind, payload), None if parent is None else parent.state)
+            state = self.state
+            payload["unit"] = state.unit
+            event = _stamped(kind, payload) if observer is None else self._emit(kind, payload)
+            HANDLERS[kind](state, event, None if parent is None else parent.state)
             if kind in _FILL_METADATA:
                 self._know()
 

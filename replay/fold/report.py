@@ -228,9 +228,12 @@ def on_artifact_written(state: ReportState, event: ArtifactWritten) -> None:
 
 def on_message(state: ReportState, event: Message) -> None:
     """A message about a unit or a node that is known stands there, any other at the run."""
-    runs.on_message(state, event)
     if event.unit is not None:
         state.units.apply(event)
+        if event.level == "note":
+            return
+    runs.on_message(state, event)
+    if event.unit is not None:
         return
     said = _said(event)
     node = _known(state, event)
@@ -249,7 +252,8 @@ def on_unit(state: ReportState, event: Any) -> None:
 
 def on_unit_status(state: ReportState, event: UnitStatusSet) -> None:
     """Failures are the run's as well."""
-    runs.on_unit_status(state, event)
+    if event.status == FAILED or state.failed_units:
+        runs.on_unit_status(state, event)
     state.units.apply(event)
 
 

@@ -310,7 +310,7 @@ def _time(view: Mapping[str, Any], key: str) -> str | None:
 
 def _recount(tally: Tally, states: Iterable[UnitState]) -> None:
     for state in states:
-        setattr(tally, state.status, getattr(tally, state.status) + 1)
+        tally[state.status] = tally.get(state.status, 0) + 1
 
 
 # --- Looking things up

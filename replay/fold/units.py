@@ -34,6 +34,7 @@ FAILED: Final = "failed"
 SKIPPED: Final = "skipped"
 STATUSES: Final = (PENDING, RUNNING, SUCCEEDED, FAILED, SKIPPED)
 TERMINAL: Final = frozenset({SUCCEEDED, FAILED, SKIPPED})
+_KNOWN_STATUS: Final = {status: status for status in STATUSES}  # one text each, however many events
 
 PIPELINE: Final = "pipeline"
 FILE: Final = "file"
@@ -60,24 +61,8 @@ class ReviewFlag(msgspec.Struct, frozen=True, gc=False):
 NO_REVIEW: Final = ReviewFlag()
 
 
-class Tally(msgspec.Struct, gc=False):
-    """How many of a unit's own units have each status."""
-
-    pending: int = 0
-    running: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    skipped: int = 0
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.pending + self.running + self.finished
-
-    @property
-    def finished(self) -> int:
-        """Those that have ended."""
-        return self.succeeded + self.failed + self.skipped
+Tally: TypeAlias = dict[str, int]
+"""How many of a unit's own units have each status; none of what is not there."""
 
 
 class UnitState(msgspec.Struct, gc=False, kw_only=True):
@@ -164,7 +149,7 @@ class FileState(UnitState, gc=False, kw_only=True):
     mime_type: str | None = None
     n_steps: int | None = None
     steps: "list[AnyState]" = msgspec.field(default_factory=list)
-    tally: Tally = msgspec.field(default_factory=Tally)
+    tally: Tally = msgspec.field(default_factory=dict)
 
     @property
     def parts_ok(self) -> bool:
@@ -195,7 +180,7 @@ class PipelineState(UnitState, gc=False, kw_only=True):
     output_path: str | None = None
     steps: "list[AnyState]" = msgspec.field(default_factory=list)
     files: "list[AnyState]" = msgspec.field(default_factory=list)
-    tally: Tally = msgspec.field(default_factory=Tally)
+    tally: Tally = msgspec.field(default_factory=dict)
 
 
 AnyState: TypeAlias = UnitState
@@ -218,27 +203,28 @@ def rollup(state: PipelineState, *, running_as: str = RUNNING) -> str:
         state: The batch.
         running_as: What is said of it while something in it runs.
     """
-    tally = state.tally
-    total = tally.total
+    tally = state.tally.get
+    total = sum(state.tally.values())
     if not total:
         return PENDING
-    if tally.failed:
+    if tally(FAILED, 0):
         return FAILED
-    if tally.running:
+    if tally(RUNNING, 0):
         return running_as
-    if tally.skipped == total:
+    if tally(SKIPPED, 0) == total:
         return SKIPPED
-    return SUCCEEDED if tally.finished == total else PENDING
+    return PENDING if tally(PENDING, 0) else SUCCEEDED
 
 
 def percent(state: UnitState) -> int:
     """Return how far a unit is: a file by its steps, of those planned where that is known."""
     if not isinstance(state, FileState) or state.status == SUCCEEDED:
         return state.percent
-    total = max(state.tally.total, state.n_steps or 0)
+    total = max(len(state.steps), state.n_steps or 0)
     if not total:
         return state.percent
-    return int(_ALL * state.tally.finished / total + 0.5)
+    finished = sum(state.tally.get(status, 0) for status in TERMINAL)
+    return int(_ALL * finished / total + 0.5)
 
 
 def failure_reasons(state: UnitState) -> list[str]:
@@ -265,64 +251,94 @@ def _why_not(step: UnitState) -> str:
 
 def begun(event: UnitBegun) -> UnitState:
     """Return the state of a unit that begins."""
-    kind = _KINDS.get(event.kind, UnitState)
     if event.state is not None:
-        try:
-            return msgspec.convert({**event.state, "unit": event.unit, "kind": event.kind}, kind)
-        except msgspec.ValidationError:
-            return kind(unit=event.unit, kind=event.kind, label=event.label or "")
-    state = kind(unit=event.unit, kind=event.kind, id=event.id, label=event.label or "")
-    state.fields = event.fields
+        return _taken_over(event, event.state)
+    if event.kind == STEP:
+        state: UnitState = StepState(
+            unit=event.unit, kind=STEP, id=event.id, label=event.label or "", fields=event.fields
+        )
+    elif event.kind == FILE:
+        path = event.path or ""
+        state = FileState(
+            unit=event.unit,
+            kind=FILE,
+            path=path,
+            name=event.name or path.rpartition("/")[2],
+            file_id=event.file_id,
+            size_bytes=event.size_bytes,
+            mime_type=event.mime_type,
+            n_steps=event.n_steps,
+        )
+    elif event.kind == PIPELINE:
+        state = PipelineState(
+            unit=event.unit,
+            kind=PIPELINE,
+            label=event.label or "",
+            batch_id=event.batch_id,
+            output_path=event.output_path,
+            report_kind=event.report_kind or "process",
+            updated_at=event.timestamp,
+        )
+    else:
+        state = UnitState(
+            unit=event.unit,
+            kind=event.kind,
+            id=event.id,
+            label=event.label or "",
+            fields=event.fields,
+        )
     if event.metadata:
-        state.metadata = dict(event.metadata)
+        state.metadata = event.metadata
     if event.status == RUNNING:
         state.status = RUNNING
         state.started_at, state.began_us = event.timestamp, event.mono_us
-    if isinstance(state, FileState):
-        state.path, state.file_id = event.path or "", event.file_id
-        state.name = event.name or state.path.rpartition("/")[2]
-        state.size_bytes, state.mime_type = event.size_bytes, event.mime_type
-        state.n_steps = event.n_steps
-    elif isinstance(state, PipelineState):
-        state.batch_id, state.output_path = event.batch_id, event.output_path
-        state.report_kind = event.report_kind or "process"
-        state.updated_at = event.timestamp
     return state
+
+
+def _taken_over(event: UnitBegun, held: dict[str, Any]) -> UnitState:
+    """Return the state of a unit that began before it was recorded."""
+    kind = _KINDS.get(event.kind, UnitState)
+    try:
+        return msgspec.convert({**held, "unit": event.unit, "kind": event.kind}, kind)
+    except msgspec.ValidationError:
+        return kind(unit=event.unit, kind=event.kind, label=event.label or "")
 
 
 def fits(parent: UnitState, state: UnitState) -> bool:
     """Return whether *state* may stand in *parent*: files in a batch, others in either."""
     if isinstance(state, PipelineState):
         return False
-    if isinstance(state, FileState):
-        return isinstance(parent, PipelineState)
-    return isinstance(parent, PipelineState | FileState)
+    if isinstance(parent, PipelineState):
+        return True
+    return isinstance(parent, FileState) and not isinstance(state, FileState)
 
 
 def place(parent: UnitState, state: UnitState, event: Event) -> None:
     """Make *state* the last of *parent*'s units, files by themselves."""
-    if isinstance(parent, PipelineState):
+    if isinstance(parent, FileState):
+        parent.steps.append(state)
+    elif isinstance(parent, PipelineState):
         (parent.files if isinstance(state, FileState) else parent.steps).append(state)
         parent.updated_at = event.timestamp
-    elif isinstance(parent, FileState):
-        parent.steps.append(state)
     else:
         return
-    _count(parent.tally, state.status, 1)
+    parent.tally[state.status] = parent.tally.get(state.status, 0) + 1
 
 
 def on_unit_status(state: UnitState, event: UnitStatusSet, parent: UnitState | None) -> None:
     """It starts or ends; the later of several ends is kept, and said to be one."""
-    status = event.status
-    if status not in STATUSES:
+    status = _KNOWN_STATUS.get(event.status)
+    if status is None:
         return
-    if state.status in TERMINAL:
+    before = state.status
+    if before in TERMINAL:
         state.reopened = True
         if status not in TERMINAL and state.percent == _ALL:
             state.percent = 0
     if isinstance(parent, FileState | PipelineState):
-        _count(parent.tally, state.status, -1)
-        _count(parent.tally, status, 1)
+        tally = parent.tally
+        tally[before] = tally.get(before, 0) - 1
+        tally[status] = tally.get(status, 0) + 1
         if isinstance(parent, PipelineState):
             parent.updated_at = event.timestamp
     state.status = status
@@ -482,10 +498,6 @@ def apply(state: UnitState, event: Event, parent: UnitState | None = None) -> No
         handler(state, event, parent)
 
 
-def _count(tally: Tally, status: str, by: int) -> None:
-    setattr(tally, status, getattr(tally, status) + by)
-
-
 def _with(items: Any, item: Any) -> Any:
     if items is None:
         return [item]
@@ -503,6 +515,8 @@ def _patch(state: UnitState, patch: dict[str, Any]) -> None:
 
 # --- All units of a run
 
+_HANDLER_OF: Final = {kind: HANDLERS[kind] for kind in HANDLERS if kind is not UnitAttached}.get
+
 
 class Units(msgspec.Struct, gc=False):
     """The units of a run, by id in the order in which they began.
@@ -510,39 +524,50 @@ class Units(msgspec.Struct, gc=False):
     Attributes:
         states: Every one.
         parents: What each stands in; not there for one that stands alone.
+        unit: The unit of the last event, because the next one is often about the same.
+        state: Its state; None if it never began.
+        parent: What it stands in, or None.
     """
 
     states: dict[str, UnitState] = msgspec.field(default_factory=dict)
     parents: dict[str, UnitState] = msgspec.field(default_factory=dict)
+    unit: str = ""
+    state: UnitState | None = None
+    parent: UnitState | None = None
 
     def apply(self, event: Any) -> None:
         """Take in an event that names a unit; one whose unit never began is passed over."""
         unit = event.unit
-        state = self.states.get(unit)
-        kind = type(event)
-        if kind is UnitBegun:
-            if state is None:
+        if unit != self.unit:
+            self.unit = unit
+            self.state = self.states.get(unit)
+            self.parent = self.parents.get(unit)
+        handler = _HANDLER_OF(type(event))
+        if handler is not None:
+            if self.state is not None:
+                handler(self.state, event, self.parent)
+        elif type(event) is UnitBegun:
+            if self.state is None:
                 self.begin(event)
-        elif state is None:
-            return
-        elif kind is UnitAttached:
-            parent = self.states.get(event.parent)
-            if parent is not None and unit not in self.parents and fits(parent, state):
-                self.parents[unit] = parent
-                on_unit_attached(state, event, parent)
-        else:
-            handler = HANDLERS.get(kind)
-            if handler is not None:
-                handler(state, event, self.parents.get(unit))
+        elif type(event) is UnitAttached:
+            self.attach(event)
 
     def begin(self, event: UnitBegun) -> None:
         """Make the state of a unit that begins, in its parent if that is known."""
-        state = begun(event)
-        self.states[event.unit] = state
-        parent = None if event.parent is None else self.states.get(event.parent)
-        if parent is not None and fits(parent, state):
-            self.parents[event.unit] = parent
-            place(parent, state, event)
+        self.state = self.states[event.unit] = state = begun(event)
+        if event.parent is not None:
+            parent = self.states.get(event.parent)
+            if parent is not None and fits(parent, state):
+                self.parent = self.parents[event.unit] = parent
+                place(parent, state, event)
+
+    def attach(self, event: UnitAttached) -> None:
+        """Let a unit that stands alone stand in a parent that is known."""
+        state, parent = self.state, self.states.get(event.parent)
+        if state is None or parent is None or self.parent is not None or not fits(parent, state):
+            return
+        self.parent = self.parents[event.unit] = parent
+        on_unit_attached(state, event, parent)
 
     def roots(self) -> Iterator[UnitState]:
         """Yield the units that stand in no other."""
