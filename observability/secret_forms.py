@@ -343,7 +343,8 @@ FORMS: Final[tuple[Rule, ...]] = (
         + _NO_CODE
         # Shorter ones where a digit tells them from a word: behind `token=`, or in quotes.
         + r"(?:[0-9A-Za-z._~+/%-]{16,}=*"
-        r"|(?<![ :])(?<!(?i:token): [\"'])(?=[._~+/%-]*[0-9A-Za-z]*[A-Za-z])(?=[A-Za-z._~+/%-]*[0-9])[0-9A-Za-z._~+/%-]{6,}+=*)",
+        r"|(?<![ :])(?<!(?i:token): [\"'])(?=[._~+/%-]*[0-9A-Za-z]*[A-Za-z])"
+        r"(?=[A-Za-z._~+/%-]*[0-9])[0-9A-Za-z._~+/%-]{6,}+=*)",
         "What stands behind `token`, if it is as long as one.",
         "what programs write",
     ),
