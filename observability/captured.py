@@ -23,6 +23,7 @@ _BATCH: Final = 64 * 1024  # characters that are redacted at once
 _GROUP: Final = 4 * 1024  # characters that one search for hints covers
 _LONGEST_SECRET: Final = 4 * 1024  # characters, where a line has no other end
 _LONGEST_KEY: Final = 64 * 1024  # characters of a private key whose end does not come
+_MOST_NAMES: Final = 20  # lines below each other that each may name the next one
 _LOOK: Final = 8000  # bytes at the beginning in which a NUL makes a stream binary, as in git
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE: Final = 0o640
@@ -262,27 +263,46 @@ class Secrets:
     def feed(self, text: str, *, last: bool = False) -> Iterator[str]:
         """Take in *text*; yield what is free of secrets, at the latest when it is the *last*."""
         self._held += text
-        if len(self._held) < _BATCH and not last:
-            return
-        at = len(self._held) if last else self._safe_end()
-        ready, self._held = self._held[:at], self._held[at:]
-        yield from self._scrubbed(ready)
+        while len(self._held) >= _BATCH or (last and self._held):
+            at = self._safe_end()
+            if at == 0 and not last and len(self._held) < _BATCH + _LONGEST_KEY:
+                return
+            at = at or len(self._held)
+            ready, self._held = self._held[:at], self._held[at:]
+            yield from self._scrubbed(ready)
 
     def _safe_end(self) -> int:
-        """Return the end of what can be looked at without what is still to come."""
-        text = self._held
+        """Return the end of what can be looked at without what is still to come; 0: nothing.
+
+        It is at most a few times `_BATCH`, whatever there is.
+        """
+        text = self._held[: _BATCH + _LONGEST_KEY]
         begun = max(_KEY_BEGINS.finditer(text), key=re.Match.start, default=None)
-        if begun is not None and _KEY_ENDS.search(text, begun.end()) is None:
-            if len(text) - begun.start() < _LONGEST_KEY:
-                return begun.start()
-            return len(text)
-        # The last line that says something, and what is behind it, waits for the next one.
+        if begun is not None:
+            most = begun.start() + _LONGEST_KEY
+            if _KEY_ENDS.search(text, begun.end(), most) is None:
+                # What has no end within the length of a key is hidden so far.
+                return begun.start() or (most if len(text) >= most else 0)
         stripped = len(text.rstrip())
         at = text.rfind("\n", 0, stripped) + 1
         if stripped - at <= _LONGEST_SECRET:
-            return at
+            return self._before_names(text, at)
         found = re.search(r"\s\S*\Z", text[stripped - _LONGEST_SECRET : stripped])
         return stripped - _LONGEST_SECRET + (found.start() if found else 0)
+
+    def _before_names(self, text: str, end: int) -> int:
+        """Return where the lines before *end* begin that may name what stands in the next one.
+
+        They wait for it, unless there are so many that no end of them is to be expected.
+        """
+        at = end
+        for _ in range(_MOST_NAMES):
+            stripped = len(text[:at].rstrip())
+            begin = text.rfind("\n", 0, stripped) + 1
+            if stripped - begin > _LONGEST_SECRET or not self._redactor.suspects(text[begin:at]):
+                return at
+            at = begin
+        return end
 
     def _scrubbed(self, text: str) -> Iterator[str]:
         redactor = self._redactor
@@ -296,10 +316,12 @@ class Secrets:
                 if not redactor.suspects(group):
                     yield group
                     continue
-                # A value may stand in the line behind its name.
-                if n + 1 < len(groups):
+                # A value may stand in the line behind its name, and be a name itself.
+                while n + 1 < len(groups) and groups[n + 1]:
                     head, groups[n + 1] = _first_line(groups[n + 1])
                     group += head  # noqa: PLW2901 - it grew
+                    if not redactor.suspects(head):
+                        break
                 yield redactor.scrub(group)
 
 

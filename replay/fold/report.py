@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 import orjson
 
+from replay.fold import commands
 from replay.fold import run as runs
 from replay.fold.metadata import position
 from replay.fold.names import log_path
@@ -32,6 +33,7 @@ from replay.fold.run_units import file_views, other_views, report_heads, step_vi
 from replay.fold.runs import Fold, Standing
 from replay.fold.units import Units
 from replay.trace.events import (
+    ArtifactRead,
     ArtifactWritten,
     Captured,
     CheckMade,
@@ -73,6 +75,7 @@ class Attempt(Instant, gc=False):
     error_type: str | None = None
     traceback: str | None = None
     resource: ResourceUsage | None = None
+    ran: commands.Ran | None = None
 
 
 class Output(msgspec.Struct, gc=False, kw_only=True):
@@ -152,6 +155,7 @@ def on_node_start(state: ReportState, event: NodeStarted) -> None:
                 before.status, before.error = FAILED, retries[-1]["error"]
         _extras(node).earlier.append(before)
     node.attempt = _attempt(event)
+    node.attempt.ran = commands.begun(event)
 
 
 def on_node_success(state: ReportState, event: NodeSucceeded) -> None:
@@ -159,6 +163,8 @@ def on_node_success(state: ReportState, event: NodeSucceeded) -> None:
     node: Any = runs.on_node_success(state, event, NodeReport)
     attempt = _end(node, event, SUCCEEDED)
     attempt.duration, attempt.resource = event.duration_seconds, event.resource
+    if attempt.ran is not None:
+        commands.ended(attempt.ran, event)
     node.output_hash = event.output_hash
     summary = bytes(event.output_summary)
     node.output_summary = b"" if summary == b"null" else summary
@@ -171,6 +177,8 @@ def on_node_failure(state: ReportState, event: NodeFailed) -> None:
     attempt.duration = event.duration_seconds
     attempt.error, attempt.error_type = event.error, event.error_type
     attempt.traceback, attempt.resource = event.traceback, event.resource
+    if attempt.ran is not None:
+        commands.ended(attempt.ran, event)
 
 
 def on_node_skipped(state: ReportState, event: NodeSkipped) -> None:
@@ -264,9 +272,17 @@ def on_unit_attached(state: ReportState, event: UnitAttached) -> None:
 
 
 def on_captured(state: ReportState, event: Captured) -> None:
-    """What a unit wrote is that unit's."""
+    """What a unit wrote is that unit's, what a program printed its node's."""
     if event.unit is not None:
         state.units.apply(event)
+    elif (ran := _ran(state, event)) is not None:
+        commands.printed(ran, event)
+
+
+def on_artifact_read(state: ReportState, event: ArtifactRead) -> None:
+    """What was read is the node's."""
+    if (ran := _ran(state, event)) is not None:
+        commands.read(ran, event)
 
 
 ReportState.HANDLERS = {
@@ -296,6 +312,7 @@ ReportState.HANDLERS = {
     UnitStatusSet: on_unit_status,
     UnitAttached: on_unit_attached,
     Captured: on_captured,
+    ArtifactRead: on_artifact_read,
 }
 
 
@@ -337,6 +354,17 @@ def _extras(node: NodeReport) -> Extras:
     if node.extras is None:
         node.extras = Extras()
     return node.extras
+
+
+def _ran(state: ReportState, event: Event) -> commands.Ran | None:
+    """Return what the current attempt of the event's node runs or reads, made if need be."""
+    node = _known(state, event)
+    if node is None or node.attempt is None:
+        return None
+    if node.attempt.ran is None:
+        node.attempt.ran = commands.Ran()
+    ran: commands.Ran = node.attempt.ran
+    return ran
 
 
 def _known(state: ReportState, event: Event) -> Any:
@@ -535,6 +563,7 @@ def attempt_view(state: RunState, attempt: Attempt, standing: Standing) -> dict[
         "pid": attempt.pid,
         "writer": attempt.writer,
         **resource_view(attempt.resource),
+        **commands.view(attempt.ran),
     }
 
 

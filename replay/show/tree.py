@@ -4,6 +4,7 @@ Long lists are cut, and the line that stands for what was left out says how many
 them.
 """
 
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ _MOST_OTHERS: Final = 20
 _MOST_OUTPUTS: Final = 10
 _MOST_MESSAGES: Final = 10
 _MOST_OF_A_NODE: Final = 3  # warnings and errors; `--failed` and `--json` have all
+_MOST_PRINTED: Final = 10  # lines
 _MOST_TRACEBACK: Final = 40  # lines
 _WIDEST_NAME: Final = 48
 _ORDER: Final = ("failed", "interrupted", "running", "skipped", "succeeded")
@@ -268,15 +270,29 @@ def _node_in_full(view: dict[str, Any]) -> Iterator[Line]:
             Piece(f"  {seconds_text(attempt['duration_seconds'])}", "dim"),
             Piece(f"  {used_text(attempt.get('resource'))}", "dim"),
         ]
+        if "command" in attempt:
+            yield [Piece(f"    $ {harmless(shlex.join(attempt['command']))}")]
         if attempt["error"] is not None:
             said = _error_text(attempt["error"], attempt["error_type"])
             yield [Piece(f"    {said}", "red")]
         for line in _last_lines(attempt["traceback"]):
             yield [Piece(f"    {line}", "dim")]
+        yield from _printed(attempt.get("captured", ()))
     for said in view["messages"]:
         yield _message(said, "  ")
         for line in _last_lines(said.get("traceback")):
             yield [Piece(f"    {line}", "dim")]
+
+
+def _printed(captured: Sequence[dict[str, Any]]) -> Iterator[Line]:
+    """Yield the last lines of what a program printed, and where the rest is."""
+    for one in captured:
+        tail = (one["tail"] or "").rstrip("\n")
+        lines = [harmless(line.expandtabs()) for line in tail.split("\n")[-_MOST_PRINTED:]]
+        where = harmless(one["path"] or "not kept")
+        yield [Piece(f"    {harmless(one['stream'])}, {size_text(one['size'])}: {where}")]
+        for line in lines if tail else ():
+            yield [Piece(f"      {line}", "dim")]
 
 
 def _last_lines(traceback: str | None) -> list[str]:

@@ -800,3 +800,29 @@ def test_a_makefile_that_knows_nothing_of_it_can_be_recorded(sources: Path) -> N
         "03",
     )
     assert {node["node_id"] for node in report(sources)["nodes"]} >= {"main.o", "twice.o", "answer"}
+
+
+def test_a_report_says_what_was_run_and_what_it_printed(tmp_path: Path) -> None:
+    (tmp_path / "given").write_text("x")
+    shell(
+        tmp_path,
+        "seq 1 2000; echo last >&2; exit 2",
+        options=["--in", tmp_path / "given", "--env", "LC_ALL", "--name", "count"],
+    )
+
+    (attempt,) = report(tmp_path)["nodes"][0]["attempts"]
+    assert attempt["command"] == ["sh", "-c", "seq 1 2000; echo last >&2; exit 2"]
+    assert (attempt["exit_status"], attempt["variables"]) == (2, {"LC_ALL": "C.UTF-8"})
+    assert [one["path"] for one in attempt["inputs"]] == ["given"]
+    printed = {one["stream"]: one["tail"] for one in attempt["captured"]}
+    assert printed["stderr"] == "last\n"
+    assert printed["stdout"].endswith("\n1999\n2000\n")
+    assert len(printed["stdout"]) <= 2000
+    shown = subprocess.run(
+        [*AUDITFOLD, "show", "--failed", str(tmp_path)],
+        env=environment(),
+        capture_output=True,
+        check=False,
+    )
+    assert b"    $ sh -c 'seq 1 2000; echo last >&2; exit 2'\n" in shown.stdout
+    assert b"      2000\n    stderr, 5 B: audit/step_00/exec_" in shown.stdout
