@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _BAD: Final = frozenset({"failed", "interrupted"})
 _FORMATS: Final = ("html", "md", "json", "dir")
 _STANDARD: Final = "-"
+# Units: so many take some 150 MB.
+_MOST_KEPT: Final = 100_000
 # The names that `--format dir` writes, and the only ones that it replaces or removes.
 _OURS: Final = re.compile(
     r"index\.html|report\.json|(files|steps|nodes|outputs|messages)-[0-9]{4,}\.html"
@@ -145,15 +147,18 @@ class _Folded:
         return gathered(report_chunks(self._index, self._state, self._hosts))
 
     def tree(self) -> Tree:
-        """Return the units; they are made anew each time they are gone through, and not kept."""
+        """Return the units; of a large run they are made anew each time they are gone through."""
         units, status = self._state.units, self.standing.status
         now_us = self._state.last.mono_us
-        return Tree(
+        tree = Tree(
             files=_Again(lambda: file_views(units, status, now_us)),
             steps=_Again(lambda: step_views(units, status, now_us)),
             others=other_views(units, status, now_us),
             nodes=_Again(lambda: node_views(self._state, self.standing)),
         )
+        if len(units.states) + self._state.nodes_seen > _MOST_KEPT:
+            return tree
+        return Tree(*map(list, tree))
 
 
 class _Again:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from replay.fold.report import ReportState, node_view, run_output_view, slowest_first
 from replay.fold.run import duration_seconds, nodes_of
 from replay.fold.runs import Standing
+from replay.show.batches import batch_lines, count_lines
 from replay.show.environment import environment_lines
 from replay.show.line import harmless
 from replay.show.resources import used_text
@@ -54,7 +55,7 @@ def render_report(
         more: A command that shows what is left out; never cut, since people copy it.
     """
     left_out: list[str] = []
-    for line in _report(state, standing, left_out):
+    for line in _report(state, standing, left_out, columns):
         yield fit_line(line, columns)
     if left_out and more:
         yield []
@@ -88,8 +89,11 @@ def render_slowest(
         yield [Piece("all of them: ", "dim"), Piece(more)]
 
 
-def _report(state: ReportState, standing: Standing, left_out: list[str]) -> Iterator[Line]:
+def _report(
+    state: ReportState, standing: Standing, left_out: list[str], columns: int | None
+) -> Iterator[Line]:
     yield from _head(state, standing)
+    yield from batch_lines(state, standing, left_out, columns=columns)
     by_status = _ids_by_status(state, standing)
     for status in _ORDER:
         nodes = by_status.get(status, [])
@@ -114,7 +118,9 @@ def _failed(state: ReportState, standing: Standing) -> Iterator[Line]:
     for node in nodes:
         yield []
         yield from _node_in_full(node_view(state, *node, standing))
-    if not nodes:
+    units = list(batch_lines(state, standing, [], failed_only=True))
+    yield from units
+    if not nodes and not units:
         yield []
         yield [Piece("No node failed.")]
 
@@ -165,7 +171,10 @@ def _head(state: ReportState, standing: Standing) -> Iterator[Line]:
         Piece(f"run {harmless(state.run_id)}, step {harmless(state.step_number)}"),
         Piece(f", started {second_text(state.start)} UTC, pid {state.pid}"),
     ]
-    yield [Piece("nodes: " + ", ".join(_counts(state, standing)))]
+    units = list(count_lines(state, standing))
+    if state.nodes_seen or state.total_nodes is not None or not units:
+        yield [Piece("nodes: " + ", ".join(_counts(state, standing)))]
+    yield from units
     said = [
         *([f"cost ${_money(state.cumulative_cost_usd)}"] if state.cumulative_cost_usd else []),
         *([count_text(state.warnings, "warning")] if state.warnings else []),

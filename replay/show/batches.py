@@ -1,0 +1,206 @@
+"""Batches, files and steps of a run for a terminal: what failed first, each with its steps.
+
+Long lists are cut as in `replay.show.tree`, which prints these lines between its own.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Final
+
+from replay.fold.report import ReportState
+from replay.fold.run_units import file_views, other_views, report_heads, step_views
+from replay.fold.runs import Standing
+from replay.show.line import harmless
+from replay.show.page.units import BAD, Kind, Review, Unit, units
+from replay.show.text import STYLE_OF, Line, Piece, cells, count_text, fit, pad, seconds_text
+
+_ORDER: Final = ("failed", "interrupted", "running", "pending", "skipped", "succeeded")
+_PLURAL: Final[dict[Kind, str]] = {"file": "files", "step": "steps", "unit": "other units"}
+_MOST_BAD: Final = 20
+_MOST_OTHERS: Final = 20
+_FEW: Final = 10  # files and steps of a batch of which all steps are shown
+_MOST_STEPS: Final = 10  # of a file in which nothing went wrong
+_MOST_TRACEBACK: Final = 40  # lines
+_WIDEST_NAME: Final = 44
+_NARROWEST_NAME: Final = 12
+_STATUS: Final = len("interrupted")
+_BESIDE_NAME: Final = 2 + _STATUS + 2 + 2 + 9  # indent, status, and time
+
+
+def batch_lines(
+    state: ReportState,
+    standing: Standing,
+    left_out: list[str],
+    *,
+    columns: int | None = None,
+    failed_only: bool = False,
+) -> Iterator[Line]:
+    """Yield the lines; none for a run without files and steps.
+
+    Args:
+        state: The run.
+        standing: Its status.
+        left_out: Gets a word for each list that is cut.
+        columns: What the terminal has; None for no limit.  Names are cut so that times fit.
+        failed_only: All that failed, with tracebacks, and nothing else.
+    """
+    groups = _groups(state, standing, keep_all=failed_only)
+    width = min(_WIDEST_NAME, max((group.width() for group in groups.values()), default=0))
+    if columns is not None:
+        width = max(_NARROWEST_NAME, min(width, columns - _BESIDE_NAME))
+    rows = _Rows(left_out, width=width, in_full=failed_only)
+    for report in report_heads(state.units, standing.status):
+        found = groups.pop(report["unit"], None)
+        if found is None and failed_only:
+            continue
+        yield []
+        yield _head(report)
+        if found is not None:
+            yield from found.lines(rows)
+    for found in groups.values():
+        yield from found.lines(rows)
+
+
+def count_lines(state: ReportState, standing: Standing) -> Iterator[Line]:
+    """Yield how many files and steps there are of each status, a line a kind."""
+    counts: dict[Kind, Counter[str]] = {}
+    for unit in _every(state, standing):
+        counts.setdefault(unit.kind, Counter())[unit.status] += 1
+    for kind, found in counts.items():
+        said = (f"{found[status]} {status}" for status in _ORDER if found[status])
+        yield [Piece(f"{_PLURAL[kind]}: {', '.join(said)}")]
+
+
+def _every(state: ReportState, standing: Standing) -> Iterator[Unit]:
+    status, now_us = standing.status, state.last.mono_us
+    yield from units("step", step_views(state.units, status, now_us))
+    yield from units("file", file_views(state.units, status, now_us))
+    yield from units("unit", other_views(state.units, status, now_us))
+
+
+def _groups(
+    state: ReportState, standing: Standing, *, keep_all: bool
+) -> dict[str | None, "_Group"]:
+    groups: dict[str | None, _Group] = {}
+    for unit in _every(state, standing):
+        if keep_all and unit.status not in BAD:
+            continue
+        group = groups.setdefault(unit.view.get("report"), _Group(keep_all=keep_all))
+        group.add(unit)
+    return groups
+
+
+class _Group:
+    """The files and steps of one batch: the first ones of each status, and how many there are."""
+
+    def __init__(self, *, keep_all: bool) -> None:
+        self._keep_all = keep_all
+        self._kept: dict[tuple[Kind, str], list[Unit]] = {}
+        self._counts: Counter[tuple[Kind, str]] = Counter()
+
+    def add(self, unit: Unit) -> None:
+        key = (unit.kind, unit.status)
+        self._counts[key] += 1
+        kept = self._kept.setdefault(key, [])
+        if self._keep_all or len(kept) < _MOST_BAD:
+            kept.append(unit)
+
+    def width(self) -> int:
+        """Return how many columns the longest name takes, with its indent."""
+        kept = [unit for units in self._kept.values() for unit in units]
+        names = [cells(unit.name) for unit in kept]
+        return max(names + [2 + cells(step.name) for unit in kept for step in unit.steps])
+
+    def lines(self, rows: "_Rows") -> Iterator[Line]:
+        room = _MOST_OTHERS
+        few = sum(self._counts.values()) <= _FEW
+        for status in _ORDER:
+            for kind in _PLURAL:
+                kept = self._kept.get((kind, status), [])
+                if status not in BAD:
+                    kept = kept[:room]
+                    room -= len(kept)
+                for unit in kept:
+                    yield from rows.unit(unit, with_steps=few or status in BAD)
+                left = self._counts[kind, status] - len(kept)
+                if left:
+                    yield rows.left_out(left, f"{status} {kind}", "  ")
+
+
+def _head(report: dict[str, Any]) -> Line:
+    status = report["status"]
+    stage = f"{report['stage']} {report['percent']} %" if report["stage"] else ""
+    said = ": ".join(filter(None, (stage, report["message"])))
+    return [
+        Piece(harmless(report["label"]), "bold"),
+        Piece("  "),
+        Piece(status, STYLE_OF.get(status, "")),
+        Piece(f"  {harmless(said)}" if said else "", "dim"),
+    ]
+
+
+class _Rows:
+    """Files and steps as lines."""
+
+    def __init__(self, left_out: list[str], *, width: int, in_full: bool) -> None:
+        self._left_out, self._width, self._in_full = left_out, width, in_full
+
+    def unit(self, unit: Unit, *, with_steps: bool) -> Iterator[Line]:
+        """Yield a file, and with it its steps, or a step."""
+        steps = unit.steps
+        bad = [step for step in steps if step.status in BAD]
+        yield from self._row(unit, "  ", with_error=not bad)
+        shown = bad if self._in_full else steps
+        if not bad:
+            shown = [step for step in steps if with_steps or step.reviews][:_MOST_STEPS]
+        for step in shown:
+            yield from self._row(step, "    ", with_error=True)
+            if self._in_full:
+                yield from _traceback(step, "      ")
+        if self._in_full:
+            yield from _traceback(unit, "    ")
+        elif with_steps and len(shown) < len(steps):
+            yield self.left_out(len(steps) - len(shown), "step", "    ")
+
+    def left_out(self, count: int, what: str, indent: str) -> Line:
+        """Return the line that stands for what is not shown."""
+        self._left_out.append(what)
+        return [Piece(f"{indent}and {count_text(count, 'more ' + what)}", "dim")]
+
+    def _row(self, unit: Unit, indent: str, *, with_error: bool) -> Iterator[Line]:
+        width = self._width + 2 - len(indent)
+        status = unit.status
+        yield [
+            Piece(f"{indent}{status:<{_STATUS}}", STYLE_OF.get(status, "")),
+            Piece(f"  {pad(fit(unit.name, width), width)}"),
+            Piece(f"  {seconds_text(unit.seconds):>9}", "dim"),
+            Piece(f"  {unit.facts}" if unit.facts else ""),
+        ]
+        below = f"{indent}  "
+        for text in (unit.error if with_error else "").split("\n"):
+            if text:
+                yield [Piece(f"{below}{harmless(text)}", "red")]
+        for text in unit.view.get("warnings") or ():
+            yield [Piece(f"{below}warning: {harmless(str(text))}", "yellow")]
+        # Without what a file has taken over from a step.
+        for one, review in unit.reviews:
+            if one is unit:
+                yield [Piece(below + _review_text(review), "magenta")]
+
+
+def _review_text(review: Review) -> str:
+    if not review.decision:
+        said = "awaits review"
+    else:
+        by = f" by {review.by}" if review.by else ""
+        said = f"review: {review.decision}{by}{', changed since' if review.stale else ''}"
+    return harmless(f"{said}: {review.reason}" if review.reason else said)
+
+
+def _traceback(unit: Unit, indent: str) -> Iterator[Line]:
+    lines = [harmless(line) for line in unit.own_traceback.rstrip("\n").split("\n") if line]
+    left = len(lines) - _MOST_TRACEBACK
+    if left > 0:
+        yield [Piece(f"{indent}... {count_text(left, 'line')} above", "dim")]
+    for line in lines[-_MOST_TRACEBACK:]:
+        yield [Piece(f"{indent}{line}", "dim")]
