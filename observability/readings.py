@@ -162,17 +162,20 @@ class TreeReader:
 
     def __call__(self) -> Reading:
         """Return the sums; of memory, the largest process and what all have now."""
-        begun = resource.getrusage(resource.RUSAGE_SELF)
-        reading = self._sums(self._read_own())
+        own = self._read_own()
+        if own.cpu_user_seconds is None or own.cpu_system_seconds is None:
+            return self._sums(own)
+        reading = self._sums(own)
         ended = resource.getrusage(resource.RUSAGE_SELF)
         user, system = self._spent
         self._spent = (
-            user + ended.ru_utime - begun.ru_utime,
-            system + ended.ru_stime - begun.ru_stime,
+            user + ended.ru_utime - own.cpu_user_seconds,
+            system + ended.ru_stime - own.cpu_system_seconds,
         )
+        # Rounded, so that a sum of the same parts is never less than before.
         return reading._replace(
-            cpu_user_seconds=(reading.cpu_user_seconds or 0.0) - user,
-            cpu_system_seconds=(reading.cpu_system_seconds or 0.0) - system,
+            cpu_user_seconds=round((reading.cpu_user_seconds or 0.0) - user, 6),
+            cpu_system_seconds=round((reading.cpu_system_seconds or 0.0) - system, 6),
         )
 
     def _sums(self, own: Reading) -> Reading:

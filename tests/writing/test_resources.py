@@ -207,6 +207,20 @@ def test_tree_counts_children_that_run_and_those_that_were_waited_for(tmp_path: 
     assert running["resource"]["tree_rss_bytes"] > own["resource"]["tree_rss_bytes"]
 
 
+@linux
+def test_asking_about_children_never_makes_a_count_go_back() -> None:
+    """What is not counted as the node's was once more than the process had used meanwhile."""
+    pytest.importorskip("psutil")
+    found = meter("tree", monotonic_ns=time.monotonic_ns)
+    assert found is not None
+
+    for _ in range(50):
+        found.begin("a", None)
+        used = found.end("a", None)
+        assert used is not None
+        assert {"cpu_user_seconds", "cpu_system_seconds"} <= set(used)
+
+
 def test_nodes_at_the_same_time_share_what_the_process_used(tmp_path: Path) -> None:
     with ExecutionObserver("w", tmp_path) as obs:
         both = threading.Barrier(2)
