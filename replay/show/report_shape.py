@@ -126,6 +126,28 @@ class RetryView(msgspec.Struct, kw_only=True):
     error: str | None
 
 
+class CapturedView(msgspec.Struct, kw_only=True):
+    """What a program printed.
+
+    Attributes:
+        stream: `stdout`, `stderr` or `terminal`.
+        size: In bytes; null if it was not known.
+        truncated: Whether the trace has only a part of it.
+        binary: Whether it was no text.
+        path: The file that has all of it, or null.
+        digest: Of what was written there.
+        tail: Its last lines; null where the trace has no text.
+    """
+
+    stream: str
+    size: int | None
+    truncated: bool
+    binary: bool
+    path: str | None
+    digest: str | None
+    tail: str | None
+
+
 class AttemptView(msgspec.Struct, kw_only=True):
     """One attempt of a node.
 
@@ -140,6 +162,12 @@ class AttemptView(msgspec.Struct, kw_only=True):
         pid: The process.
         writer: The writer.
         resource: What it used, where that was recorded.
+        command: The program that it ran, with its arguments.
+        variables: Variables of that program's environment that were recorded.
+        exit_status: What that program returned.
+        signal: What ended it, if it did not return.
+        inputs: What it was to read.
+        captured: What it printed.
     """
 
     started_at: str | None
@@ -152,6 +180,12 @@ class AttemptView(msgspec.Struct, kw_only=True):
     pid: int
     writer: str
     resource: ResourceUsage | msgspec.UnsetType | None = msgspec.UNSET
+    command: list[str] | msgspec.UnsetType = msgspec.UNSET
+    variables: dict[str, str | None] | msgspec.UnsetType = msgspec.UNSET
+    exit_status: int | msgspec.UnsetType = msgspec.UNSET
+    signal: str | msgspec.UnsetType = msgspec.UNSET
+    inputs: list[OutputView] | msgspec.UnsetType = msgspec.UNSET
+    captured: list[CapturedView] | msgspec.UnsetType = msgspec.UNSET
 
 
 class NodeView(msgspec.Struct, kw_only=True):
