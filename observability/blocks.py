@@ -13,15 +13,11 @@ from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
 from observability import context
+from observability.file_report import FileReport
 from observability.gathering import Gathering
-from observability.reporting import (
-    FileReport,
-    PipelineReport,
-    ReportBase,
-    StepReport,
-    dump_report,
-    label_and_id,
-)
+from observability.pipeline_report import PipelineReport
+from observability.report_base import ReportBase
+from observability.saving import dump_report
 from observability.settings import (
     NAMES,
     WatcherSettings,
@@ -29,6 +25,7 @@ from observability.settings import (
     unknown_option,
     with_overrides,
 )
+from observability.step_report import StepReport, label_and_id
 from replay.trace.events import Captured, ExceptionRaised
 
 U = TypeVar("U", bound=ReportBase)

@@ -11,7 +11,8 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -116,6 +117,16 @@ def _with_defaults(kind: type[Event]) -> Event:
     return kind(**_UNWRITTEN, **names)
 
 
+@contextmanager
+def locked(*units: "LiveUnit") -> Iterator[None]:
+    """Hold the locks of *units*: that of an observer before that of the process, everywhere."""
+    locks = {id(unit.lock): unit.lock for unit in units}
+    with ExitStack() as held:
+        for lock in sorted(locks.values(), key=lambda lock: lock is PROCESS.lock):
+            held.enter_context(lock)
+        yield
+
+
 class LiveUnit:
     """A handle over the state of one unit.
 
@@ -167,6 +178,10 @@ class LiveUnit:
         """
         observer, parent = self.observer, self.parent
         with PROCESS.lock if observer is None else observer.lock:
+            if self.observer is not observer:
+                # Another thread has let an observer record it while this one waited.
+                self.record(kind, payload)
+                return
             if self._known is not None:
                 self._compare()
             state = self.state
@@ -359,9 +374,10 @@ class LiveUnit:
 
     def adopt(self, observer: "ExecutionObserver") -> None:
         """Record this unit, and all that stands in it, in the trace of *observer* from now on."""
-        with PROCESS.lock, observer.lock:
-            self.compare_all()
-            self.begin_again(observer, self.parent)
+        with observer.lock, PROCESS.lock:
+            if self.observer is None:
+                self.compare_all()
+                self.begin_again(observer, self.parent)
 
     def begin_again(self, observer: "ExecutionObserver | None", parent: "LiveUnit | None") -> None:
         """Begin with what was there before: in another trace, or in another unit."""

@@ -135,7 +135,8 @@ def unit_view(
             "steps": [unit_view(step, now_us, running_as=running_as) for step in state.steps],
         }
     else:
-        view = {"kind": state.kind, **view, **(state.fields or {})}
+        own = {name: value for name, value in (state.fields or {}).items() if name not in view}
+        view = {"kind": state.kind, **view, **own}
     return view
 
 

@@ -1,0 +1,478 @@
+"""Batches: a banner, steps and files, and the file that shows them."""
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Self
+from warnings import warn
+
+from observability import context
+from observability.attached import Attached
+from observability.dumps import Status
+from observability.fields import (
+    Field,
+    a_path_or_none,
+    a_percent,
+    a_text,
+)
+from observability.file_report import FileReport
+from observability.report_base import ReportBase
+from observability.saving import UNSAVED, write_report
+from observability.settings import unknown_option
+from observability.step_report import StepReport, WithSteps, add_review, only_added
+from observability.units import PROCESS, LiveUnit
+from replay.fold import unit_views as views
+from replay.fold.unit_views import SCHEMA_VERSION
+from replay.fold.units import (
+    FILE,
+    PIPELINE,
+    percent,
+    rollup,
+)
+from replay.trace.events import (
+    ProgressSet,
+)
+
+REPORT_KINDS: Final = ("validation", "process", "test")
+DEFAULT_OUTPUT: Final = Path("reports/progress.json")
+REFRESH_NS: Final = 1_000_000_000
+SHARE: Final = 10  # of the time at most a tenth goes into refreshing a file
+BURST_NS: Final = 250_000_000
+_PIPELINE_OPTIONS: Final = (
+    "label",
+    "batch_id",
+    "kind",
+    "output_path",
+    "stage",
+    "percent",
+    "message",
+    "keep_finished",
+)
+
+
+class PipelineReport(WithSteps):
+    """One batch: a banner, steps and files.
+
+    Args:
+        label: Its name for people; `Batch <batch_id>` if None.
+        batch_id: The program's own name for it.
+        kind: `validation`, `process` or `test`.
+        output_path: Where `save` writes, and where each file's end is shown, at most once a
+            second.
+        stage: Of the banner.
+        percent: Of the banner.
+        message: Of the banner.
+        keep_finished: False: steps and files that have ended are let go, so that memory does not
+            grow with them; the trace has them all.
+
+    Raises:
+        TypeError: There is neither label nor batch id, or an argument has the wrong type.
+        ValueError: *kind* is none.
+    """
+
+    __slots__ = (
+        "_files",
+        "_keep_finished",
+        "_open_blocks",
+        "_saved_at_exception_ns",
+        "_saved_ns",
+        "_spent_ns",
+        "_unsaved",
+        "_wait_ns",
+    )
+
+    label = Field[str](write=a_text)
+    stage = Field[str](write=a_text)
+    message = Field[str](write=a_text)
+    percent = Field[int](write=a_percent)
+    output_path = Field[Path | None](Path, a_path_or_none)
+    updated_at = Field[datetime | None](views.instant)
+    batch_id = Field[int | str | None](write=lambda _, value: _batch_id(value))
+    kind = Field[str](write=lambda _, value: _report_kind(value), name="report_kind")
+
+    def __init__(
+        self,
+        label: str | None = None,
+        *,
+        batch_id: int | str | None = None,
+        kind: str = "process",
+        output_path: str | os.PathLike[str] | None = None,
+        stage: str = "",
+        percent: int = 0,
+        message: str = "",
+        keep_finished: bool = True,
+        **unknown: Any,
+    ) -> None:
+        for name in unknown:
+            raise unknown_option("PipelineReport", name, _PIPELINE_OPTIONS)
+        if label is None and batch_id is None:
+            raise TypeError("PipelineReport: want a label or a batch_id")
+        batch_id = _batch_id(batch_id)
+        self._lay_out(keep_finished=keep_finished)
+        self.observer = context.current_observer()
+        payload = {
+            "kind": PIPELINE,
+            "label": a_text(self, f"Batch {batch_id}" if label is None else label),
+            "batch_id": a_text(self, batch_id) if isinstance(batch_id, str) else batch_id,
+            "report_kind": _report_kind(kind),
+            "output_path": a_path_or_none(self, output_path),
+        }
+        self.begin_in(None, payload)
+        if stage or percent or message:
+            self.set_progress(stage, percent, message)
+
+    def _lay_out(self, *, keep_finished: bool = True) -> None:
+        self.own_steps, self._files = Attached(self), Attached(self)
+        self._keep_finished = keep_finished
+        self._saved_ns: int | None = None
+        self._saved_at_exception_ns: int | None = None
+        self._wait_ns = REFRESH_NS
+        self._spent_ns = self._open_blocks = 0
+        self._unsaved = False
+
+    @property
+    def status(self) -> Status:
+        """That of its steps and files together."""
+        return Status(rollup(self.state))
+
+    @property
+    def report_version(self) -> str:
+        """Of its JSON."""
+        return SCHEMA_VERSION
+
+    @property
+    def steps(self) -> Attached:
+        """The batch's own steps, in the order in which they began."""
+        return self.own_steps
+
+    @steps.setter
+    def steps(self, units: Any) -> None:
+        only_added(self.own_steps, units)
+
+    @property
+    def files(self) -> Attached:
+        """Its files, in the order in which they began."""
+        return self._files
+
+    @files.setter
+    def files(self, units: Any) -> None:
+        only_added(self._files, units)
+
+    # --- The banner
+
+    def set_progress(self, stage: str, percent: float, message: str = "") -> None:
+        """Say how far it is; the message is set to what is given, nothing included."""
+        self.record(
+            ProgressSet,
+            {
+                "stage": self.clean_text(stage),
+                "percent": a_percent(self, percent),
+                "text": self.clean_text(message),
+            },
+        )
+
+    def recompute_overall_from_steps(self) -> None:
+        """Set the percentage to the mean of the batch's own steps; nothing if there is none."""
+        with self.lock:
+            steps = self.state.steps
+            if steps:
+                mean = round(sum(percent(step) for step in steps) / len(steps))
+                self.set_progress(self.stage or "steps", mean, self.message)
+
+    # --- Steps and files
+
+    def append_step(self, step: StepReport) -> Self:
+        """End a step and let it stand here, under an id that is free.
+
+        Raises:
+            ValueError: It stands elsewhere.
+            TypeError: It is no step.
+        """
+        if getattr(step, "KIND", None) == FILE:
+            raise TypeError("append_step: got a FileReport; want append_file")
+        self.attach(step, ReportBase)
+        self._let_go(step)
+        return self
+
+    def append_file(self, file: FileReport) -> Self:
+        """End a file and let it stand here.
+
+        Raises:
+            ValueError: It stands elsewhere.
+            TypeError: It is no file.
+        """
+        was_here = getattr(file, "parent", None) is self
+        self.attach(file, FileReport)
+        if not was_here:
+            self.has_ended(file)
+        return self
+
+    def add_completed_step(
+        self,
+        label: str,
+        note: object = None,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        id: str | None = None,  # noqa: A002 - the name of the field
+    ) -> StepReport:
+        """Add a step that succeeded, and return it."""
+        return self.add_step(label, "succeeded", text=note, metadata=metadata, name=id)
+
+    def add_failed_step(
+        self,
+        label: str,
+        reason: object = None,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        id: str | None = None,  # noqa: A002 - the name of the field
+    ) -> StepReport:
+        """Add a step that failed, and return it."""
+        return self.add_step(label, "failed", text=reason, metadata=metadata, name=id)
+
+    def add_skipped_step(
+        self,
+        label: str,
+        reason: object = None,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        id: str | None = None,  # noqa: A002 - the name of the field
+    ) -> StepReport:
+        """Add a step that was not done, and return it."""
+        return self.add_step(label, "skipped", text=reason, metadata=metadata, name=id)
+
+    def add_review_step(
+        self,
+        label: str,
+        reason: object = None,
+        metadata: Mapping[str, Any] | None = None,
+        mark_success: bool = True,  # noqa: FBT001, FBT002 - S0's form
+        *,
+        id: str | None = None,  # noqa: A002 - the name of the field
+    ) -> StepReport:
+        """Add a step that somebody should look at, and return it."""
+        return add_review(self, label, reason, metadata, mark_success=mark_success, name=id)
+
+    def children_like(self, child: LiveUnit) -> Attached:
+        """Return the files for a file, else the steps."""
+        return self._files if isinstance(child, FileReport) else self.own_steps
+
+    def all_children(self) -> Iterable[LiveUnit]:
+        """Return steps and files."""
+        return [*self.own_steps, *self._files]
+
+    def has_ended(self, unit: ReportBase) -> None:
+        """Take in that a step or file has ended."""
+        if isinstance(unit, FileReport):
+            self._refresh()
+        self._let_go(unit)
+
+    def _let_go(self, unit: ReportBase) -> None:
+        if not self._keep_finished:
+            attached = self.children_like(unit)
+            attached.drop(unit)
+            states = self.state.files if attached is self._files else self.state.steps
+            for n, state in enumerate(states):
+                if state is unit.state:
+                    del states[n]
+                    break
+
+    # --- Looking files up
+
+    def files_for(self, key: str | os.PathLike[str]) -> list[FileReport]:
+        """Return the files that *key* names: by id, else by path, else by name; case counts."""
+        with self.lock:
+            return [self._files[n] for n in views.files_for(self.state, os.fspath(key))]
+
+    def get_file(self, key: str | os.PathLike[str]) -> FileReport | None:
+        """Return the file that *key* names, None if there is none.
+
+        Raises:
+            ValueError: It names several that have different paths.
+        """
+        found = self.files_for(key)
+        paths = sorted({str(file.path) for file in found})
+        if len(paths) > 1:
+            raise ValueError(f"{key} names several files: {', '.join(paths)}")
+        return found[0] if found else None
+
+    def file_seen(self, key: str | os.PathLike[str]) -> bool:
+        """Return whether *key* names a file."""
+        return bool(self.files_for(key))
+
+    def file_processed(self, key: str | os.PathLike[str], require_success: bool = False) -> bool:  # noqa: FBT001, FBT002 - S0's form
+        """Return whether every file that *key* names has ended, or ended well."""
+        found = self.files_for(key)
+        return bool(found) and all(
+            views.is_processed(file.state, require_success=require_success) for file in found
+        )
+
+    def unseen_expected(self, expected: Iterable[str | os.PathLike[str]]) -> list[str]:
+        """Return what of *expected* names no file."""
+        return [os.fspath(key) for key in expected if not self.file_seen(key)]
+
+    def table_rows_for_files_map(self, expected: Any) -> list[dict[str, Any]]:
+        """Return a row for each expected file, for a template.
+
+        Args:
+            expected: File names; of a mapping the values are the rows' `other`.
+        """
+        others = expected if isinstance(expected, Mapping) else dict.fromkeys(expected)
+        return [self._row(os.fspath(key), other) for key, other in others.items()]
+
+    def _row(self, key: str, other: Any) -> dict[str, Any]:
+        found = self.files_for(key)
+        file = found[-1] if found else None
+        return {
+            "filename": key,
+            "seen": file is not None,
+            "status": "MISSING" if file is None else str(file.status),
+            "percent": 0 if file is None else file.percent,
+            "flagged_human_review": file is not None and file.requires_human_review,
+            "human_review_reason": None if file is None else file.human_review_reason,
+            "file_id": None if file is None else file.file_id,
+            "path": None if file is None else str(file.path),
+            "other": other,
+        }
+
+    # --- Saving
+
+    def save(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        ensure_dir: bool = True,
+        indent: int | None = 2,
+        encoding: str = "utf-8",
+    ) -> None:
+        """Write the report as JSON: beside its place, synced, renamed; mode 0644.
+
+        Args:
+            path: Where; `output_path` if None, and `reports/progress.json` without one.
+            ensure_dir: Make folders that are missing.
+            indent: As for `json.dumps`.
+            encoding: Of the file.
+
+        Raises:
+            OSError: It could not be written; what stood there stands there still.
+        """
+        target = path or self.output_path or DEFAULT_OUTPUT
+        write_report(target, self, ensure_dir=ensure_dir, indent=indent, encoding=encoding)
+
+    def enter(self) -> None:
+        """Note that a block of this report begins."""
+        with self.lock:
+            self._open_blocks += 1
+
+    def leave(self, *, bound: bool = False) -> None:
+        """Note that one ends, and save behind the outermost.
+
+        A binding always saves.  Of other blocks, which may follow each other by thousands, all
+        do until that has taken `BURST_NS`, and then as many as take a tenth of the time; what is
+        left out is saved with the next, by the end of the observer, or of the program.
+
+        Raises:
+            OSError: It could not be written (by a binding).
+        """
+        with self.lock:
+            self._open_blocks -= 1
+            if self.state.output_path is None or self._open_blocks:
+                return
+            if bound and self.observer is None:
+                self.save_now()
+            elif self._unsaved and self._may_save(self.observer is None):
+                self._save_or_warn()
+
+    def settle(self) -> None:
+        """Record what was changed inside values, and save what was left out."""
+        with self.lock:
+            self.compare_all()
+            if self._unsaved:
+                self._save_or_warn()
+
+    def _refresh(self) -> None:
+        """Show a file's end where the report is saved, at most once a second."""
+        if self.state.output_path is None:
+            return
+        self._unsaved = True
+        UNSAVED.add(self)
+        if self._may_save(burst=False):
+            self._save_or_warn()
+
+    def _may_save(self, burst: bool) -> bool:  # noqa: FBT001 - of this class alone
+        now = time.monotonic_ns()
+        if self._saved_ns is None or now - self._saved_ns >= self._wait_ns:
+            return True
+        return burst and self._spent_ns < BURST_NS
+
+    def _save_or_warn(self) -> None:
+        try:
+            self.save_now()
+        except OSError as error:
+            self._spent_ns = BURST_NS  # one warning a second is enough
+            warn(f"pipeline autosave failed: {error!r}", RuntimeWarning, stacklevel=4)
+
+    def save_at_exception(
+        self, override: str | os.PathLike[str] | None, *, wait_s: float = 0.0
+    ) -> None:
+        """Save to `output_path`, and to *override* where that is another one.
+
+        Args:
+            override: Another place, or None.
+            wait_s: Leave it out that many seconds after the last one.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        with self.lock:
+            now = time.monotonic_ns()
+            last = self._saved_at_exception_ns
+            if last is not None and now - last < wait_s * 1e9:
+                return
+            self._saved_at_exception_ns = now
+            if override is not None and self.output_path != Path(override):
+                self.save(override)
+            self.save_now()
+
+    def save_now(self) -> None:
+        """Save to `output_path`, if there is one, and wait with the next refresh.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        if self.state.output_path is None:
+            return
+        begin = time.monotonic_ns()
+        try:
+            self.save()
+            self._unsaved = False
+            UNSAVED.discard(self)
+        finally:
+            self._saved_ns = time.monotonic_ns()
+            took = self._saved_ns - begin
+            self._spent_ns += took
+            self._wait_ns = max(REFRESH_NS, SHARE * took)
+
+    def _wrap(self) -> None:
+        self._lay_out()
+        for state in self.state.steps:
+            self.own_steps.add(StepReport.over(state, self))
+        for state in self.state.files:
+            self._files.add(FileReport.over(state, self))
+
+    @classmethod
+    def _of_view(cls, view: Mapping[str, Any]) -> Self:
+        return cls.over(views.pipeline_of(view, PROCESS.new_unit)).record_if_observed()
+
+
+def _batch_id(value: Any) -> int | str | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | str)):
+        raise TypeError(f"batch_id: got {type(value).__name__}, want int, str or None")
+    return value
+
+
+def _report_kind(value: Any) -> str:
+    if value not in REPORT_KINDS:
+        raise ValueError(f"kind {value!r}: want {', '.join(REPORT_KINDS)}")
+    return str(value)
