@@ -27,6 +27,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "ls": ("observability.cli.ls", "List the runs, one a line."),
     "show": ("observability.cli.show", "Show the report of a run."),
     "report": ("observability.cli.report", "Write the report of a run as a page to read."),
+    "report-summary": (
+        "observability.cli.report_summary",
+        "Show the batches of a run, or of a saved report, as tables.",
+    ),
     "tail": ("observability.cli.tail", "Print the last events, and follow them with -f."),
     "replay": ("observability.cli.replay", "Write the derived files again from the trace."),
     "audit": ("observability.cli.audit", "Check that evidence and outputs are as recorded."),
