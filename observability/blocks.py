@@ -157,8 +157,9 @@ class _Block(Generic[U]):
             self._finish(unit, error, goes_on=goes_on)
         if error is None or goes_on:
             return False
+        said = unit.clean_text(_text_of(error))
         warnings.warn(
-            f"{unit!r} failed by {type(error).__name__}: {error}; recorded, and the program goes "
+            f"{unit!r} failed by {type(error).__name__}: {said}; recorded, and the program goes "
             "on (raise_on_exception=True lets it through)",
             RuntimeWarning,
             stacklevel=2,

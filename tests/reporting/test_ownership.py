@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -330,3 +331,56 @@ def test_what_a_warning_said_is_kept_and_shown() -> None:
         warnings.warn("careful", UserWarning, stacklevel=1)
 
     assert step.metadata["warnings"] == ["UserWarning: careful"]
+
+
+class Mute(Exception):  # noqa: N818 - a hostile one
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_an_exception_without_text_is_recorded_all_the_same() -> None:
+    report = PipelineReport("p")
+
+    with pytest.warns(RuntimeWarning, match="failed by Mute"), pipeline_step(report, "s") as step:
+        raise Mute
+
+    assert step.errors == ["Mute: no text: its __str__ raised RuntimeError"]
+    assert step.status == "failed"
+
+
+def test_a_block_is_entered_once() -> None:
+    block = pipeline_step(PipelineReport("p"), "s")
+    with block:
+        pass
+
+    with pytest.raises(RuntimeError, match="was entered before"):
+        block.__enter__()
+
+
+def test_streams_that_are_missing_or_left_in_another_order_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = PipelineReport("p")
+    monkeypatch.setattr("sys.stdout", None)
+
+    first = pipeline_step(report, "first", capture_streams=True)
+    second = pipeline_step(report, "second", capture_streams=True)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    sys.stdout.write("of the second")
+    second.__exit__(None, None, None)
+
+    assert sys.stdout is None
+    assert [step.metadata["stdout"] for step in report.steps] == ["", "of the second"]
+
+
+def test_a_change_that_is_refused_leaves_trace_and_report_as_they_were(memory: Path) -> None:
+    with observed(memory):
+        step = StepReport("s")
+        with pytest.raises(ValueError, match="want at most"):
+            step.metadata["x"] = "y" * 2_000_000
+        step.note("fine")
+
+    (folded,) = read_report(memory)["steps"]
+    assert (folded["metadata"], folded["notes"], dict(step.metadata)) == ({}, ["fine"], {})
