@@ -179,6 +179,7 @@ class LiveRun:
                     if raw.torn:
                         break  # what a write that failed has left
                     event = decode_event(raw.data)
+                    self.latest = raw.data, event
                     if self._state is None:
                         self._state = beginning(event)
                     apply(self._state, event)

@@ -145,6 +145,7 @@ class ExecutionObserver:
         self._ended = self._closed = False
         # Live units that stand in no other one.
         self.reports: weakref.WeakSet[LiveUnit] = weakref.WeakSet()
+        self.applied: Event | None = None  # the last event that a live unit has taken in
         self._nodes = OpenNodes(self)
         self._scope: context.Scope | None = None
         self._only_node = None if only_node is None else self.gate.name("only_node", only_node)
@@ -547,6 +548,17 @@ class ExecutionObserver:
         latest = self._live.latest
         # Another line may be behind it already: of a signal handler.
         return latest[1] if latest is not None and latest[0] is line else decode_event(line)
+
+    def written_since(self, applied: Event | None) -> Event | None:
+        """Return the last event of this process if that is not *applied*.
+
+        After an exception of a signal handler it may stand in the trace, and nowhere else.
+        """
+        if self._live.journal.closed:
+            return None
+        _ = self._live.state  # settles what was interrupted
+        latest = self._live.latest
+        return None if latest is None or latest[1] is applied else latest[1]
 
     def record(
         self, event_type: str, payload: Mapping[str, Any], node_id: str | None, index: int | None

@@ -186,10 +186,30 @@ class LiveUnit:
                 self._compare()
             state = self.state
             payload["unit"] = state.unit
-            event = _stamped(kind, payload) if observer is None else self._emit(kind, payload)
-            HANDLERS[kind](state, event, None if parent is None else parent.state)
+            if observer is None:
+                HANDLERS[kind](
+                    state, _stamped(kind, payload), None if parent is None else parent.state
+                )
+            else:
+                self._record_in(observer, kind, payload)
             if kind in _FILL_METADATA:
                 self._know()
+
+    def _record_in(
+        self, observer: "ExecutionObserver", kind: type[Event], payload: dict[str, Any]
+    ) -> None:
+        """Write an event and apply it; one that was written is applied whatever interrupts this."""
+        parent = None if self.parent is None else self.parent.state
+        try:
+            event = self._emit(kind, payload)
+            observer.applied = event
+            HANDLERS[kind](self.state, event, parent)
+        except BaseException:
+            late = observer.written_since(observer.applied) if observer.is_open else None
+            if type(late) is kind and late.unit == self.state.unit:  # type: ignore[attr-defined]
+                observer.applied = late
+                HANDLERS[kind](self.state, late, parent)
+            raise
 
     def begin_in(
         self, parent: "LiveUnit | None", payload: dict[str, Any], *, derived: bool = False
