@@ -180,6 +180,10 @@ class Node:
         """Record a warning about this node."""
         self._say("warning", text)
 
+    def error(self, text: str) -> None:
+        """Record an error of this node, which goes on; whether it fails is another matter."""
+        self._say("error", text)
+
     def _say(self, level: str, text: str) -> None:
         if not isinstance(text, str):
             raise TypeError(f"text: got {type(text).__name__}, want str")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -404,3 +405,16 @@ def test_calls_that_were_interrupted_are_in_the_trace_and_live_holds_nothing_els
     assert all(note in rest for note in live)  # in this order
     assert len(folded["notes"]) == len(set(folded["notes"]))
     assert folded["status"] == "succeeded"
+
+
+def test_a_time_without_microseconds_has_six_digits_like_all_others() -> None:
+    step = StepReport("s")
+
+    step.started_at = datetime(2026, 11, 21, 7, 3, tzinfo=UTC)
+    step.finished_at = datetime(2026, 11, 21, 7, 3, 1, tzinfo=UTC)
+
+    view = step.model_dump(mode="json")
+    assert (view["started_at"], view["duration_ms"]) == ("2026-11-21T07:03:00.000000Z", 1000.0)
+    assert StepReport.model_validate(view).model_dump(mode="json") == view
+    with pytest.raises(TypeError, match="want a datetime with its zone"):
+        step.started_at = datetime(2026, 11, 21)  # noqa: DTZ001 - what is refused

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from observability import ExecutionObserver, JournalError
+from replay.fold import read_report
 from replay.trace.line import check
 
 
@@ -476,3 +477,13 @@ def test_the_users_exception_wins_over_ours(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="mine") as caught:
         work()
     assert any("auditfold" in note for note in caught.value.__notes__)
+
+
+def test_an_error_that_a_node_says_is_counted_and_fails_nothing(tmp_path: Path) -> None:
+    with ExecutionObserver("step_01_said", tmp_path) as observer, observer.node("a") as node:
+        node.error("one row was bad")
+
+    report = read_report(tmp_path)
+
+    assert (report["status"], report["errors"]) == ("succeeded", 1)
+    assert [said["level"] for said in report["nodes"][0]["messages"]] == ["error"]
