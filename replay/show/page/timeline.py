@@ -18,6 +18,7 @@ _MOST_MARKS: Final = 25  # in one lane
 _TICKS: Final = 5
 _THINNEST: Final = 0.15  # per cent
 _LABEL: Final = 80  # characters
+_LONGEST: Final = 1e9  # seconds
 # Seconds; decimal below a minute, then as clocks divide.
 _ROUND: Final = (
     *(digit * 10.0**power for power in range(-6, 1) for digit in (1, 2, 5)),
@@ -77,7 +78,8 @@ def chart(tree: Tree) -> Chart | None:
     if not found:
         return None
     found.sort(key=lambda stretches: stretches[0].begin)
-    begin = found[0][0].begin
+    # Not that of the first: a clock may have been set back before an attempt.
+    begin = min(stretch.begin for stretches in found for stretch in stretches)
     end = max(stretch.end for stretches in found for stretch in stretches)
     scale = _Scale(begin, max(end - begin, 1))
     together = 1 if len(found) <= MOST_LANES else -(-len(found) // _GROUPS)
@@ -108,9 +110,16 @@ def _stretches(unit: Unit) -> Iterator[Stretch]:
             continue
         end = instant(part.get("ended_at") or part.get("finished_at"))
         if end is None:
-            seconds = part.get("duration_seconds", 0.001 * (part.get("duration_ms") or 0))
-            end = begin + round(1e6 * seconds) if isinstance(seconds, int | float) else begin
+            end = begin + _length_us(part)
         yield Stretch(begin, end, str(part.get("status") or unit.status), unit)
+
+
+def _length_us(part: View) -> int:
+    """Return how long something open took; 0 for what is no time, as a program may say."""
+    seconds = part.get("duration_seconds", 0.001 * (part.get("duration_ms") or 0))
+    if isinstance(seconds, int | float) and 0 <= seconds <= _LONGEST:
+        return round(1e6 * seconds)
+    return 0
 
 
 def _lane(stretches: Sequence[Stretch], scale: _Scale) -> Lane:
@@ -131,7 +140,7 @@ def _lane(stretches: Sequence[Stretch], scale: _Scale) -> Lane:
 
 def _group(found: Sequence[Sequence[Stretch]], scale: _Scale) -> Lane:
     """Return one lane for several units: what they took together, and what went wrong."""
-    begin = found[0][0].begin
+    begin = min(stretch.begin for stretches in found for stretch in stretches)
     end = max(stretch.end for stretches in found for stretch in stretches)
     names = [short(stretches[0].unit.name, _LABEL) for stretches in (found[0], found[-1])]
     last = [stretches[-1] for stretches in found]
