@@ -292,7 +292,8 @@ def _facts(head: View) -> Iterator[tuple[str, str]]:
     yield "started", f"{second_text(head['started_at'])} UTC"
     if head["ended_at"] is not None:
         yield "ended", f"{second_text(head['ended_at'])} UTC"
-    yield "took", seconds_text(head["duration_seconds"])
+    until = "" if head["ended_at"] is not None else ", up to its last event"
+    yield "took", seconds_text(head["duration_seconds"]) + until
     yield "pid", str(head["pid"])
     cost = head["cumulative_cost_usd"]
     if cost:
