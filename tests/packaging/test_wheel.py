@@ -121,3 +121,17 @@ def test_demo_runs_and_its_evidence_is_whole(installed: Environment) -> None:
     assert demo.returncode == 0, demo.stderr
     assert list((installed.work / "out" / "audit").glob("step_*/report_*.json"))
     assert audit.returncode == 0, audit.stdout + audit.stderr
+
+
+def test_the_page_needs_an_extra_says_so_and_has_its_templates(installed: Environment) -> None:
+    out, page = installed.work / "seen", installed.work / "page.html"
+    installed.auditfold("demo", "--limit", "2", out)
+    without = installed.auditfold("report", out, "-o", page)
+    installed.pip("--python", installed.bin / "python", "install", "jinja2")
+    with_it = installed.auditfold("report", out, "-o", page)
+
+    assert without.returncode == 5
+    assert without.stderr == "'report' needs: pip install 'auditfold[report]'\n"
+    # Two files of the demo are broken on purpose.
+    assert with_it.returncode == 1, with_it.stderr
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
