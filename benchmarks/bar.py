@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.emit import terminal_as_stderr
 from benchmarks.measure import Case, Row, in_turn
 from observability import ExecutionObserver
-from observability.progress import Bar, bar_stream
+from observability.terminal.progress import Bar, bar_stream
 
 NODES = 20_000
 LINES = 500

@@ -3,7 +3,7 @@
 import itertools
 
 from benchmarks.measure import Row, in_turn, ratio
-from observability.redact import Redactor
+from observability.redaction.redact import Redactor
 from tests.writing.test_redact import HOSTILE
 
 PROSE = "The quick brown fox jumps over the lazy dog and runs through the grey wood. " * 4

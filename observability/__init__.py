@@ -12,9 +12,9 @@ from replay.version import __version__
 
 if TYPE_CHECKING:
     from observability.blocks import bind_pipeline, file_step, pipeline_file, pipeline_step
-    from observability.capture import TqdmFileWrapper
     from observability.journal import Journal, JournalError
-    from observability.logging_handler import AuditHandler
+    from observability.messages.logging_handler import AuditHandler
+    from observability.messages.structlog_records import structlog_processor
     from observability.nodes import Node
     from observability.observer import ExecutionObserver
     from observability.reporting import (
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
         use_settings,
         with_overrides,
     )
-    from observability.structlog_records import structlog_processor
+    from observability.terminal.capture import TqdmFileWrapper
 
 _HOMES = {
-    "AuditHandler": "observability.logging_handler",
+    "AuditHandler": "observability.messages.logging_handler",
     "Check": "observability.reporting",
     "ExecutionObserver": "observability.observer",
     "FileReport": "observability.reporting",
@@ -57,7 +57,7 @@ _HOMES = {
     "SCHEMA_VERSION": "observability.reporting",
     "Status": "observability.reporting",
     "StepReport": "observability.reporting",
-    "TqdmFileWrapper": "observability.capture",
+    "TqdmFileWrapper": "observability.terminal.capture",
     "WatcherSettings": "observability.settings",
     "atomic_write_json": "observability.reporting",
     "bind_pipeline": "observability.blocks",
@@ -72,7 +72,7 @@ _HOMES = {
     "pipeline_file": "observability.blocks",
     "pipeline_step": "observability.blocks",
     "set_global_settings": "observability.settings",
-    "structlog_processor": "observability.structlog_records",
+    "structlog_processor": "observability.messages.structlog_records",
     "use_settings": "observability.settings",
     "with_overrides": "observability.settings",
 }

@@ -12,7 +12,7 @@ from typing import IO, Any, Final, NamedTuple
 
 import orjson
 
-from observability.redact import RULES, Redactor
+from observability.redaction.redact import RULES, Redactor
 from observability.values import Gate
 
 LARGEST_PIECE: Final = 4 << 20  # bytes of a line, and of lines that are looked at as one text

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from observability.redact import Redact, Redactor
+from observability.redaction.redact import Redact, Redactor
 from observability.trace_file import JournalError, is_foreign
 from observability.values import Gate, encode
 from observability.writer import Clock, OnLine, Origin, Writer
@@ -65,7 +65,7 @@ class Journal:
             and terminal events are synced in any case.
         on_error: `raise`, or `warn`: the work goes on, dropped events are counted, and a `gap`
             event says so when writing works again.
-        redact: As for `observability.redact.Redactor`; False for none.
+        redact: As for `observability.redaction.redact.Redactor`; False for none.
         on_line: Called under the lock with event type, line and payload of what was written.
         clock: Where stamps come from.
         random: Returns that many random bytes, for the writer's id.

@@ -13,12 +13,12 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from observability.capture import stderr, stdout
 from observability.journal import Clock, Durability, Journal, OnError
 from observability.log import AuditLog
-from observability.progress import Bar, bar_stream
-from observability.screen import is_refusal, is_terminal, put, put_safely
-from observability.streams import LineStream
+from observability.terminal.capture import stderr, stdout
+from observability.terminal.progress import Bar, bar_stream
+from observability.terminal.screen import is_refusal, is_terminal, put, put_safely
+from observability.terminal.streams import LineStream
 from replay.fold.run import Instant, RunState, apply, beginning
 from replay.show.line import harmless, log_line, render
 from replay.trace.events import Event

@@ -23,16 +23,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, ParamSpec, Self
 import orjson
 
 from observability import context
-from observability.capture import Capture, TqdmFileWrapper
-from observability.captured_warnings import CapturedWarnings
 from observability.derived import write_run
-from observability.environment import capture, chosen_fields, chosen_variables
+from observability.environment.capture import capture, chosen_fields, chosen_variables
+from observability.environment.resources import Resources, meter
 from observability.joining import check_run_id, check_step
 from observability.journal import Clock, Durability, OnError, close_at_exit
 from observability.live import LiveRun
+from observability.messages.captured_warnings import CapturedWarnings
 from observability.nodes import Node, OpenNodes, describe, relative_to
-from observability.redact import Redact, Redactor
-from observability.resources import Resources, meter
+from observability.redaction.redact import Redact, Redactor
+from observability.terminal.capture import Capture, TqdmFileWrapper
 from observability.trace_file import JournalError
 from observability.traced import traced
 from observability.values import Gate

@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 
 from observability.forms import Lossy, NoFormError, form_of
-from observability.redact import Redactor
+from observability.redaction.redact import Redactor
 from replay.trace.line import MAX_DEPTH, MAX_INT
 
 _OPTIONS: Final = (

@@ -10,10 +10,10 @@ from hypothesis import settings
 settings.register_profile("auditfold", parent=settings(), deadline=None)
 settings.load_profile("auditfold")
 
-# A shell starts a job in the background with SIGINT ignored, and so would be every process
-# that a test starts and interrupts.
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    and threading.current_thread() is threading.main_thread()
-):
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell starts a job in the background with SIGINT ignored, nohup one without SIGHUP, and so
+# would be every process that a test starts and signals.
+if threading.current_thread() is threading.main_thread():
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            handler = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, handler)

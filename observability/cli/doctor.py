@@ -9,8 +9,8 @@ import click
 
 from observability.cli.errors import ExitCode
 from observability.cli.screen import colour, paint, width, write_bytes
-from observability.installed import Check, Extra, Status, clashes, extras, program
-from observability.probe import probe
+from observability.doctor.installed import Check, Extra, Status, clashes, extras, program
+from observability.doctor.probe import probe
 
 _WORD: Final[dict[Status, tuple[str, str]]] = {
     "ok": ("ok", "green"),

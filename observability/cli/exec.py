@@ -82,7 +82,7 @@ def command(
 
     Commands with the same AUDITFOLD_RUN_ID and --step are one run, also at the same time.
     """
-    from observability.command import occupy_streams
+    from observability.command.process import occupy_streams
 
     occupy_streams()
     for path in inputs:
@@ -94,7 +94,7 @@ def command(
         folder, f"step_{step}_{workflow or (_SHARED if run_id else named)}", run_id, name
     )
 
-    from observability.program import run_program
+    from observability.command.node import run_program
 
     outcome = run_program(
         observer,

@@ -24,7 +24,7 @@ class RuleType(click.ParamType[tuple[str, str]]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, str]:
         """Return both, or refuse *value* as wrong usage."""
-        from observability.redact import Redactor
+        from observability.redaction.redact import Redactor
 
         name, equals, pattern = value.partition("=")
         if not equals:
@@ -74,7 +74,7 @@ def command(
         _list_rules(as_json=as_json)
         return ExitCode.DONE
     from observability.dry_run import exposures, numbered_lines
-    from observability.redact import Redactor
+    from observability.redaction.redact import Redactor
 
     redactor = Redactor(patterns)
     found: list[dict[str, Any]] = []

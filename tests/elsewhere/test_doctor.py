@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from observability import installed, probe
 from observability.cli.errors import _EXTRA_OF
-from observability.installed import CORE, EXTRAS, PACKAGES, clashes, is_older
+from observability.doctor import installed, probe
+from observability.doctor.installed import CORE, EXTRAS, PACKAGES, clashes, is_older
 from tests.command.running import auditfold, environment, on_terminal
 from tests.docs.pages import root
 

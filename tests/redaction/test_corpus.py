@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observability.redact import RULES, Redactor
+from observability.redaction.redact import RULES, Redactor
 from observability.values import Gate
 from tests.redaction.corpus import Case, harmless, secrets
 

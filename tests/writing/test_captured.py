@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from observability.captured import EXCERPT, Captured, Lines
-from observability.redact import Redactor
+from observability.command.output import EXCERPT, Captured, Lines
+from observability.redaction.redact import Redactor
 
 SECRET = "ghp_" + "0123456789abcdefghijABCDEFGHIJ012345"
 REDACTOR = Redactor()

@@ -17,9 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observability import ExecutionObserver, environment, git_state
-from observability.distributions import distributions
-from observability.redact import Redactor
+from observability import ExecutionObserver
+from observability.environment import capture as environment
+from observability.environment import git_state
+from observability.environment.distributions import distributions
+from observability.redaction.redact import Redactor
 from observability.values import Gate
 from replay.digest import json_digest
 from replay.fold import read_metadata, read_report
@@ -231,7 +233,8 @@ def test_a_program_that_runs_elsewhere_is_known_by_its_own_work_tree(
     """Jobs of cron run in a home directory, which is no work tree."""
     script = repository / "job.py"
     script.write_text(
-        "import sys; from observability import ExecutionObserver, git_state\n"
+        "import sys; from observability import ExecutionObserver\n"
+        "from observability.environment import git_state\n"
         "git_state.ANSWER_S = 60\n"
         "ExecutionObserver('w', sys.argv[1]).workflow_complete()\n"
     )
@@ -540,7 +543,7 @@ def test_a_long_list_is_a_digest_alone(tmp_path: Path) -> None:
 def test_a_folder_of_data_on_the_path_is_not_read_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("observability.distributions.MOST_NAMES", 10)
+    monkeypatch.setattr("observability.environment.distributions.MOST_NAMES", 10)
     for n in range(20):
         (tmp_path / f"a{n}-1.0.dist-info").mkdir()
 

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from observability import ExecutionObserver
 from observability.forms import form_of
-from observability.redact import Redactor
+from observability.redaction.redact import Redactor
 from observability.values import Gate, encode
 from replay.digest import hash_output
 from tests.docs.examples import blocks_of

@@ -19,7 +19,7 @@ import pytest
 import structlog
 
 from observability import AuditHandler, ExecutionObserver, JournalError, structlog_processor
-from observability.captured_warnings import CapturedWarnings
+from observability.messages.captured_warnings import CapturedWarnings
 from replay.fold import read_report
 from tests.writing.oracle import assert_complete, traces
 

@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 from tqdm import tqdm
 
 from observability import ExecutionObserver, TqdmFileWrapper
-from observability.capture import Capture
-from observability.progress import Bar
-from observability.screen import end_line
+from observability.terminal.capture import Capture
+from observability.terminal.progress import Bar
+from observability.terminal.screen import end_line
 from tests.writing.terminal import Terminal, screen
 from tests.writing.test_terminal_text import texts
 

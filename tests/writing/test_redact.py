@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from observability import ExecutionObserver
 from observability.journal import Journal
 from observability.nodes import LARGEST_TEXT
-from observability.redact import RULES, Redactor
-from observability.secret_names import is_secret_name
+from observability.redaction.redact import RULES, Redactor
+from observability.redaction.secret_names import is_secret_name
 from observability.values import Gate
 from tests.writing.oracle import lines, traces
 

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observability import ExecutionObserver, readings, resources
-from observability.readings import Quirks, Reading, cgroup_peak_file, of_rusage
-from observability.resources import Meter, meter
+from observability import ExecutionObserver
+from observability.environment import readings, resources
+from observability.environment.readings import Quirks, Reading, cgroup_peak_file, of_rusage
+from observability.environment.resources import Meter, meter
 from replay.fold import read_report
 from replay.show.line import log_line
 from replay.trace.events import ResourceUsage

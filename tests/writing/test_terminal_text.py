@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from observability.terminal_text import LONGEST_LINE, LineCleaner, plain_text
+from observability.terminal.text import LONGEST_LINE, LineCleaner, plain_text
 from replay.show.line import HARMFUL
 
 # What a terminal acts upon, and what stands around it.

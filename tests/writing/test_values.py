@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from observability.journal import Journal
-from observability.redact import Redactor
+from observability.redaction.redact import Redactor
 from observability.values import Gate, _Walk, encode
 from replay.trace.events import ENVELOPE
 from replay.trace.line import MAX_DEPTH, MAX_INT, MAX_LINE, Envelope, LineError, check, seal

@@ -1,7 +1,7 @@
 """Readings of what a process has used since it began, and what of them is to be believed.
 
 getrusage is asked first, `/proc`, the control group and psutil where more is wanted.  What a
-system does not say is None.  When nodes are measured: `observability.resources`.
+system does not say is None.  When nodes are measured: `observability.environment.resources`.
 """
 
 import resource
@@ -73,6 +73,20 @@ def of_rusage(used: resource.struct_rusage, *, quirks: Quirks) -> Reading:
         write_bytes=used.ru_oublock * _BLOCK if quirks.counts_blocks else None,
         max_rss_bytes=peak * _RSS_UNIT if peak > quirks.inherited_rss else None,
     )
+
+
+def of_child(used: resource.struct_rusage) -> Reading:
+    """Return what wait4(2) says of a child and all that it waited for.
+
+    Its peak of memory begins at what this process had when it forked, so one that stayed below
+    that is unknown.
+    """
+    # The peak of this process itself: getrusage has that of whoever started it, where that was
+    # larger, and a child does not inherit that.
+    own = resident_peak(_PROC)
+    if own is None:
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
+    return of_rusage(used, quirks=Quirks.here()._replace(inherited_rss=own // _RSS_UNIT))
 
 
 def with_peak(reading: Reading) -> Reading:

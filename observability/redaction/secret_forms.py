@@ -8,7 +8,7 @@ what follows it cannot match the same characters.
 import re
 from typing import Final
 
-from observability.provider_keys import START, Rule
+from observability.redaction.provider_keys import START, Rule
 
 # A marker that is the whole value; with more around it the value is a secret all the same.
 _NO_MARKER: Final = r"(?!\[REDACTED:[\w-]{1,40}\](?:[\"'`\s,;&)\]}\\<%/]|$))"

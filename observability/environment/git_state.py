@@ -3,7 +3,7 @@
 Git is started in the background and given a fifth of a second in all; what it has not said by
 then is unknown.  It is asked to take no lock and to run no hook, monitor, pager or prompt, in a
 session of its own, so it has no terminal, and all of it is killed and waited for at the end.
-What the answer is for: `observability.environment`.
+What the answer is for: `observability.environment.capture`.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """What a node used while it ran, as far as the system says: CPU time, memory, input and output.
 
-A meter is read (`observability.readings`) when a node begins and when it ends; the difference
-is the field `resource` of its end (`replay.trace.events.ResourceUsage`).  What a system does not
-say is left out, so a 0 is never a guess.  What nodes at the same time share:
+A meter is read (`observability.environment.readings`) when a node begins and when it ends; the
+difference is the field `resource` of its end (`replay.trace.events.ResourceUsage`).  What a
+system does not say is left out, so a 0 is never a guess.  What nodes at the same time share:
 docs/environment.md, "Resources".
 """
 
@@ -13,7 +13,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Final, Literal
 
-from observability.readings import (
+from observability.environment.readings import (
     Quirks,
     Reading,
     TreeReader,

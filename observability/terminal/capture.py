@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Any, Final, Self, TextIO, cast
 
 from observability.log import AuditLog
-from observability.redact import Redact, Redactor
-from observability.screen import put, put_safely
-from observability.streams import LineStream
+from observability.redaction.redact import Redact, Redactor
+from observability.terminal.screen import put, put_safely
+from observability.terminal.streams import LineStream
 
 _NOTHING: Final = io.StringIO()  # answers for a missing stream
 

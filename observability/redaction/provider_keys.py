@@ -2,7 +2,7 @@
 
 A form is listed where it has a prefix or a shape that nothing else has; a key of 32 hex digits
 alone is not told from a digest.  Each rule names its source.  The rules for what stands under a
-telling name are in `observability.secret_forms`.
+telling name are in `observability.redaction.secret_forms`.
 """
 
 import re

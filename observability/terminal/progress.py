@@ -10,15 +10,15 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from observability.capture import stderr
-from observability.screen import (
+from observability.terminal.capture import stderr
+from observability.terminal.screen import (
     drawing_lock,
     is_terminal,
     open_line,
     other_bars,
     put_safely,
 )
-from observability.streams import LineStream
+from observability.terminal.streams import LineStream
 from replay.show.line import harmless
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """What is printed while bars are drawn: past the bars on the screen, as clean lines to a log.
 
 `LineStream` clears the bars of its screen, writes whole lines, and draws the bars again, as
-`tqdm.write` does.  Which bars there are knows `observability.screen`, what stays of escapes
-`observability.terminal_text`.
+`tqdm.write` does.  Which bars there are knows `observability.terminal.screen`, what stays of
+escapes `observability.terminal.text`.
 """
 
 import os
@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal, TextIO
 
-from observability.screen import (
+from observability.terminal.screen import (
     bars_on,
     begin_line,
     drawing,
@@ -24,7 +24,7 @@ from observability.screen import (
     is_tqdm,
     open_line,
 )
-from observability.terminal_text import LineCleaner
+from observability.terminal.text import LineCleaner
 
 _MOST_CLEANERS: Final = 64  # threads that may have an open line before those that ended are sought
 _BARS: Final = 0  # the key of bars among threads; no thread has it

@@ -1,8 +1,9 @@
 """What a run meets where it begins: command line, interpreter, machine, code and packages.
 
 Asked once, for the field `environment` of `workflow_start` (`replay.trace.events.Environment`).
-What cannot be known is None, and nothing that fails here is an error of the run.  Git is asked
-by `observability.git_state`, packages are listed by `observability.distributions`.
+What cannot be known is None, and nothing that fails here is an error of the run.  Git is asked by
+`observability.environment.git_state`, packages are listed by
+`observability.environment.distributions`.
 """
 
 import os
@@ -14,8 +15,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from observability.distributions import distributions
-from observability.git_state import GitQuestion, work_tree
+from observability.environment.distributions import distributions
+from observability.environment.git_state import GitQuestion, work_tree
 from observability.values import Gate
 from replay.trace.events import Environment
 

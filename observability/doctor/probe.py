@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from observability.installed import Check
+from observability.doctor.installed import Check
 
 _LITTLE: Final = 100 << 20  # bytes of room: some 250,000 events
 _NONE: Final = 1 << 20

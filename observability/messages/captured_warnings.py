@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from observability.context import current_observer
-from observability.messages import complain, say
+from observability.messages.message import complain, say
 from observability.nodes import first_part
 from observability.values import Gate
 

@@ -1,7 +1,8 @@
 """What a program prints, as it may be kept: cleaned of escapes, redacted, in a file and an excerpt.
 
 Bytes come in as they were read, in any pieces, and what is kept does not depend on the pieces.
-`observability.command` reads them and passes them on untouched; nothing here looks at a terminal.
+`observability.command.process` reads them and passes them on untouched; nothing here looks at a
+terminal.
 Rules: docs/exec.md, "What it prints".
 """
 
@@ -12,8 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from observability.redact import Redactor
-from observability.terminal_text import LineCleaner
+from observability.redaction.redact import Redactor
+from observability.terminal.text import LineCleaner
 from replay.show.line import harmless
 
 EXCERPT: Final = 64 * 1024  # bytes of text in the trace

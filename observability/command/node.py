@@ -1,30 +1,28 @@
 """Any program as a node: what `auditfold exec` records of it, from its start to its end.
 
-How it runs is `observability.command`, what it prints `observability.captured`.  Once it has been
-started it goes on whatever happens to the record: what could not be recorded is said at the end.
+How it runs is `observability.command.process`, what it prints `observability.command.output`.
+Once it has been started it goes on whatever happens to the record: what could not be recorded is
+said at the end.
 docs/exec.md.
 """
 
 import os
-import resource
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from observability.captured import Captured
-from observability.command import NOT_FOUND, STDERR, STDOUT, Ended, NotStartedError, run
-from observability.command import terminal_streams as terminals
-from observability.environment import arguments
+from observability.command.output import Captured
+from observability.command.process import NOT_FOUND, STDERR, STDOUT, Ended, NotStartedError, run
+from observability.command.process import terminal_streams as terminals
+from observability.environment.capture import arguments
+from observability.environment.readings import of_child
 from observability.joining import writers_of
 from observability.nodes import Node
 from observability.observer import ExecutionObserver
-from observability.redact import Redactor
+from observability.redaction.redact import Redactor
 
 BAD: Final = 1  # the exit code of a program that exits 0 and leaves an output out
 _INTERRUPTED: Final = 130  # what a shell returns of a program that SIGINT has ended
 _LONGEST_SAYING: Final = 200  # characters of the last line that a failed program printed
-_BLOCK: Final = 512  # bytes that `ru_inblock` and `ru_oublock` count in
-_RSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
 
 
 class Outcome(NamedTuple):
@@ -222,19 +220,15 @@ def _was_interrupted(ended: Ended) -> bool:
 
 
 def usage_of(usage: Any) -> dict[str, Any]:
-    """Return what `wait4` says as an event has it: of a program and all that it waited for.
-
-    The peak of memory is that of this process where the program had a smaller one, because the
-    system counts from before it was loaded: then it is unknown.
-    """
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Return what `wait4` says as an event has it: of a program and all that it waited for."""
+    read = of_child(usage)
     return {
         "scope": "children",
-        "cpu_user_seconds": usage.ru_utime,
-        "cpu_system_seconds": usage.ru_stime,
-        "max_rss_bytes": usage.ru_maxrss * _RSS_UNIT if usage.ru_maxrss > own else None,
-        "read_bytes": usage.ru_inblock * _BLOCK,
-        "write_bytes": usage.ru_oublock * _BLOCK,
+        "cpu_user_seconds": read.cpu_user_seconds,
+        "cpu_system_seconds": read.cpu_system_seconds,
+        "max_rss_bytes": read.max_rss_bytes,
+        "read_bytes": read.read_bytes,
+        "write_bytes": read.write_bytes,
     }
 
 

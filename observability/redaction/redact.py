@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from observability.provider_keys import PROVIDER_KEYS, Rule
-from observability.secret_forms import FORMS, LONE_OPTION, PRIVATE_KEY
-from observability.secret_names import is_secret_name
+from observability.redaction.provider_keys import PROVIDER_KEYS, Rule
+from observability.redaction.secret_forms import FORMS, LONE_OPTION, PRIVATE_KEY
+from observability.redaction.secret_names import is_secret_name
 
 Redact = Sequence[tuple[str, str]] | Callable[[str, str], str | None] | bool | None
 

@@ -1,0 +1,1 @@
+"""What an installation and a folder can do."""

@@ -1,0 +1,1 @@
+"""What a program says by other means, as events: logging, structlog, warnings."""
