@@ -81,7 +81,7 @@ def program() -> list[Check]:
     """Return what runs: auditfold, Python, the platform, and the core dependencies."""
     python = f"{platform.python_version()} ({platform.python_implementation()}, {sys.executable})"
     checks = [
-        Check("auditfold", "ok", f"{__version__}, {Path(__file__).parents[1]}"),
+        Check("auditfold", "ok", f"{__version__}, {Path(__file__).parents[2]}"),
         Check("python", "ok", python),
         Check("platform", "ok", platform.platform()),
     ]
@@ -146,7 +146,7 @@ def clashes(folders: tuple[str, ...] = (".",), path: list[str] | None = None) ->
         folders: Where programs are started: a package there is found before ours.
         path: Where Python looks, by default `sys.path`.
     """
-    ours = Path(__file__).resolve().parents[1]
+    ours = Path(__file__).resolve().parents[2]
     where = sys.path if path is None else path
     found = [*_distributions(ours, where), *_beside(ours, folders), *_on_path(ours, where)]
     if found:

@@ -187,7 +187,7 @@ def test_one_that_was_installed_over_ours_failed(tmp_path: Path, monkeypatch: An
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text("")
     distribution(tmp_path, "other", "1.0", ["observability/core.py"])
-    monkeypatch.setattr(installed, "__file__", str(tmp_path / "observability" / "installed.py"))
+    monkeypatch.setattr(installed, "__file__", str(tmp_path / "observability" / "doctor" / "x.py"))
 
     [found] = clashes((), [str(tmp_path)])
 
