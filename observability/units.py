@@ -192,7 +192,7 @@ class LiveUnit:
                 )
             else:
                 self._record_in(observer, kind, payload)
-            if kind in _FILL_METADATA:
+            if kind in _FILL_METADATA and (self._known is not None or _has_nested(payload)):
                 self._know()
 
     def _record_in(
@@ -580,6 +580,14 @@ class LiveUnit:
     def status(self) -> Status:
         """How it stands."""
         return Status(self.state.status)
+
+
+def _has_nested(payload: Mapping[str, Any]) -> bool:
+    """Return whether what goes into metadata may hold something that is changed without a call."""
+    if "lines" in payload:
+        return True
+    patch = payload.get("patch") or {}
+    return any(type(value) is dict or type(value) is list for value in patch.values())
 
 
 def _revive(kind: type[LiveUnit], text: str) -> LiveUnit:
