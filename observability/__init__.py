@@ -12,6 +12,7 @@ from replay.version import __version__
 
 if TYPE_CHECKING:
     from observability.blocks import bind_pipeline, file_step, pipeline_file, pipeline_step
+    from observability.gathering import ExceptionRecordedWarning
     from observability.journal import Journal, JournalError
     from observability.messages.logging_handler import AuditHandler
     from observability.messages.structlog_records import structlog_processor
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AuditHandler": "observability.messages.logging_handler",
     "Check": "observability.reporting",
+    "ExceptionRecordedWarning": "observability.gathering",
     "ExecutionObserver": "observability.observer",
     "FileReport": "observability.reporting",
     "Journal": "observability.journal",
@@ -81,6 +83,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "AuditHandler",
     "Check",
+    "ExceptionRecordedWarning",
     "ExecutionObserver",
     "FileReport",
     "Journal",

@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from observability import context
 from observability.file_report import FileReport
-from observability.gathering import Gathering
+from observability.gathering import ExceptionRecordedWarning, Gathering
 from observability.pipeline_report import PipelineReport
 from observability.report_base import ReportBase
 from observability.saving import dump_report
@@ -161,7 +161,7 @@ class _Block(Generic[U]):
         warnings.warn(
             f"{unit!r} failed by {type(error).__name__}: {said}; recorded, and the program goes "
             "on (raise_on_exception=True lets it through)",
-            RuntimeWarning,
+            ExceptionRecordedWarning,
             stacklevel=2,
         )
         return True

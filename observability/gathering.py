@@ -19,6 +19,10 @@ MOST_WARNINGS: Final = 1_000
 _HALF: Final = LARGEST // 2
 
 
+class ExceptionRecordedWarning(RuntimeWarning):
+    """An exception was recorded and went no further; no block keeps that among its warnings."""
+
+
 class Kept:
     """What was written to one stream: its beginning and its end."""
 
@@ -172,7 +176,8 @@ class _Hook:
     ) -> None:
         gathering = Gathering.here("warnings")
         warned = None if gathering is None else gathering.warned
-        if warned is not None and len(warned) < MOST_WARNINGS:
+        own = issubclass(category, ExceptionRecordedWarning)
+        if warned is not None and len(warned) < MOST_WARNINGS and not own:
             warned.append(f"{category.__name__}: {message}"[:LARGEST])
         self.before(message, category, filename, lineno, file, line)
 

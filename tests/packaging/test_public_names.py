@@ -10,6 +10,7 @@ PUBLIC = {
     "observability": {
         "AuditHandler",
         "Check",
+        "ExceptionRecordedWarning",
         "ExecutionObserver",
         "FileReport",
         "Journal",

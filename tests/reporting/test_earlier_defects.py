@@ -301,6 +301,7 @@ def test_an_exception_in_a_step_of_a_file_saves_the_report(tmp_path: Path) -> No
 
     assert saved["files"][0]["steps"][0]["errors"] == ["ValueError: x"]
     assert step.warnings == []
+    assert "warnings" not in file.metadata
 
 
 def test_ids_have_one_scheme_each_and_threads_never_share_one() -> None:
