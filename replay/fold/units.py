@@ -335,12 +335,11 @@ def on_unit_status(state: UnitState, event: UnitStatusSet, parent: UnitState | N
         state.reopened = True
         if status not in TERMINAL and state.percent == _ALL:
             state.percent = 0
-    if isinstance(parent, FileState | PipelineState):
-        tally = parent.tally
-        tally[before] = tally.get(before, 0) - 1
-        tally[status] = tally.get(status, 0) + 1
-        if isinstance(parent, PipelineState):
-            parent.updated_at = event.timestamp
+    if isinstance(parent, FileState):
+        _move(parent.tally, before, status)
+    elif isinstance(parent, PipelineState):
+        _move(parent.tally, before, status)
+        parent.updated_at = event.timestamp
     state.status = status
     state.kept_ms = None
     if status in TERMINAL:
@@ -351,6 +350,11 @@ def on_unit_status(state: UnitState, event: UnitStatusSet, parent: UnitState | N
     state.finished_at = state.ended_us = None
     if status == RUNNING and state.started_at is None:
         state.started_at, state.began_us = event.timestamp, event.mono_us
+
+
+def _move(tally: Tally, before: str, status: str) -> None:
+    tally[before] = tally.get(before, 0) - 1
+    tally[status] = tally.get(status, 0) + 1
 
 
 def on_unit_attached(state: UnitState, event: UnitAttached, parent: UnitState | None) -> None:
