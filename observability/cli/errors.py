@@ -107,7 +107,7 @@ def _extra_of(error: ModuleNotFoundError) -> str | None:
 
 def _usage(error: click.UsageError, command: str) -> str:
     """Return the message as one line that ends in where to look."""
-    said = error.format_message().rstrip()
+    said = " ".join(error.format_message().split())  # click lists choices a line each
     said = said if said.endswith((".", "?")) else f"{said}."
     return f"{said[0].lower()}{said[1:]} See: {command} --help"
 

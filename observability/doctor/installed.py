@@ -28,20 +28,11 @@ CORE: Final = {
     "pydantic": "2.7",
     "tqdm": "4.66",
 }
+# Those that a part of this version uses.
 EXTRAS: Final[dict[str, tuple[str, dict[str, str]]]] = {
-    "sign": ("signed checkpoints", {"cryptography": "43"}),
-    "retry": ("retries with back-off", {"tenacity": "9"}),
     "report": ("reports as HTML", {"jinja2": "3.1"}),
-    "tui": ("a full-screen view", {"textual": "1"}),
-    "serve": (
-        "a page that follows runs",
-        {"sse-starlette": "2", "starlette": "0.41", "uvicorn": "0.32"},
-    ),
-    "sql": ("SQL over traces", {"duckdb": "1.1"}),
     "resources": ("CPU, memory and IO of nodes, where the system does not say", {"psutil": "6"}),
     "watch": ("tail -f without waiting for the next look", {"watchfiles": "1"}),
-    "remote": ("files elsewhere than on a disk", {"universal-pathlib": "0.2.6"}),
-    "cluster": ("work over several machines", {"distributed": "2024.9"}),
 }
 
 

@@ -218,11 +218,13 @@ def relative_to_parent(cwd: str, out: str) -> str:
 def _code_folder(cwd: str | None) -> str | None:
     """Return a folder in the work tree that git is to be asked about, None if there is none.
 
-    It is the one of the working directory, otherwise that of the program's main script.
+    It is the one of the working directory, otherwise that of the program's main script; that of
+    `auditfold` itself says nothing of the command that it runs.
     """
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     beside = os.path.dirname(os.path.abspath(script)) if isinstance(script, str) and cwd else None
-    for folder in (cwd, beside):
+    own = "observability.cli.main" in sys.modules
+    for folder in (cwd, None if own else beside):
         if folder is not None and work_tree(folder) is not None:
             return folder
     return None

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -434,7 +435,8 @@ READY: Final = b"ready"
 WAITS: Final = f"import time; print({READY.decode()!r}, flush=True); time.sleep(1000)"
 
 
-def started(out: Path, text: str = WAITS, **more: Any) -> subprocess.Popen[bytes]:
+@contextmanager
+def started(out: Path, text: str = WAITS, **more: Any) -> Iterator[subprocess.Popen[bytes]]:
     """Start a Python program under exec, and wait until it says that it is ready."""
     process = subprocess.Popen(
         [*AUDITFOLD, "exec", "--dir", str(out), "--", sys.executable, "-c", text],
@@ -445,8 +447,16 @@ def started(out: Path, text: str = WAITS, **more: Any) -> subprocess.Popen[bytes
         **more,
     )
     assert process.stdout is not None
-    assert process.stdout.readline().strip() == READY
-    return process
+    assert process.stderr is not None
+    try:
+        assert process.stdout.readline().strip() == READY
+        yield process
+    finally:
+        # What a test leaves undone is not waited for.
+        process.kill()
+        process.stdout.close()
+        process.stderr.close()
+        process.wait()
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGQUIT"])
