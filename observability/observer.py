@@ -453,7 +453,9 @@ class ExecutionObserver:
             failures += self._write_derived()
         live.log.close()
         for path, error in failures[:1]:
-            self._answer(JournalError(path, error, "the trace is whole. Run: auditfold replay"))
+            self._answer(
+                JournalError(path, error, "the trace does not need it. Run: auditfold replay")
+            )
 
     # --- What programs read
 

@@ -109,7 +109,8 @@ def _usage(error: click.UsageError, command: str) -> str:
     """Return the message as one line that ends in where to look."""
     said = " ".join(error.format_message().split())  # click lists choices a line each
     said = said if said.endswith((".", "?")) else f"{said}."
-    return f"{said[0].lower()}{said[1:]} See: {command} --help"
+    said = said if said[:2].isupper() else f"{said[0].lower()}{said[1:]}"
+    return f"{said} See: {command} --help"
 
 
 def _os_error(error: OSError) -> str:

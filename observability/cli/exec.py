@@ -85,6 +85,8 @@ def command(
     from observability.command.process import occupy_streams
 
     occupy_streams()
+    if not argv[0]:
+        raise click.UsageError("CMD is empty; nothing was run")
     for path in inputs:
         if not os.path.lexists(path):
             raise click.BadParameter(f"{path!r}: no such file; nothing was run", param_hint="--in")

@@ -8,6 +8,7 @@ docs/exec.md.
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from observability.command.output import Captured
@@ -66,9 +67,14 @@ def run_program(
     """
     try:
         index = _place(observer) if is_one_of_many else None
-        return _Program(observer, observer.node(name, index), argv).run(inputs, outputs, variables)
-    finally:
-        observer.close()
+        program = _Program(observer, observer.node(name, index), argv)
+        outcome = program.run(inputs, outputs, variables)
+    except BaseException:
+        with suppress(OSError):  # what was raised first says more
+            observer.close()
+        raise
+    program.close()
+    return outcome
 
 
 def _place(observer: ExecutionObserver) -> int:
@@ -112,6 +118,10 @@ class _Program:
             text = "a process that it left behind still has its output; the rest is not recorded"
             self._trying(self._record, "message", {"level": "note", "text": text})
         return self._ended(ended, outputs, next(filter(None, reversed(last_words)), ""))
+
+    def close(self) -> None:
+        """Close the record; what keeps from it is a problem as well."""
+        self._trying(self._observer.close)
 
     def _begin(self, inputs: Sequence[str], variables: Sequence[str]) -> None:
         gate = self._observer.gate
@@ -157,6 +167,10 @@ class _Program:
             "signal": ended.signal,
             "resource": usage_of(ended.usage),
         }
+        n_before = len(self._problems)
+        for stream, failure in ended.not_shown:
+            name = "stdout" if stream == STDOUT else "stderr"
+            self._problems.append(f"{name}: {_said(failure)}; not all of it was passed on")
         was_interrupted = _was_interrupted(ended)
         if ended.exit_code:
             how = f"killed by {ended.signal}" if ended.signal else f"exit status {ended.status}"
@@ -165,7 +179,6 @@ class _Program:
             said = f": {last_words[:_LONGEST_SAYING]}" if last_words else ""
             self._end(ended.seconds, more, error=how + said, ends_run=not was_interrupted)
             return self._outcome(ended.exit_code)
-        n_before = len(self._problems)
         for path in outputs:
             self._trying(self._node.output, path, what=f"--out {path}")
         missing = self._problems[n_before:]

@@ -72,6 +72,7 @@ class Ended(NamedTuple):
         usage: What it and the processes that it waited for used, as `wait4` has it.
         interrupted: A Ctrl-C or another SIGINT came while it ran.
         left_open: Streams that a process it left behind still has.
+        not_shown: Streams on which not all could be passed on, and why: a full disk.
     """
 
     status: int | None
@@ -81,6 +82,7 @@ class Ended(NamedTuple):
     usage: Any
     interrupted: bool
     left_open: tuple[int, ...]
+    not_shown: tuple[tuple[int, OSError], ...] = ()
 
 
 def occupy_streams() -> None:
@@ -130,6 +132,7 @@ def run(argv: Sequence[str], on_output: Mapping[int, OnOutput], *, env: Mapping[
         status, usage = _Pump(streams, signals, pid).run()
         seconds = time.monotonic() - began
         left_open = streams.leave()
+        failures = [(relay.stream, relay.failure) for relay in streams.relays]
     killed_by = signal.Signals(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None
     code = os.waitstatus_to_exitcode(status)
     return Ended(
@@ -140,6 +143,7 @@ def run(argv: Sequence[str], on_output: Mapping[int, OnOutput], *, env: Mapping[
         usage=usage,
         interrupted=signals.interrupted,
         left_open=left_open,
+        not_shown=tuple((stream, why) for stream, why in failures if why is not None),
     )
 
 
@@ -190,6 +194,7 @@ class _Relay:
         self.source = source
         self.is_open = True
         self.is_whole = False  # its end has come
+        self.failure: OSError | None = None  # why not all was passed on
         self.pending = memoryview(b"")
         self._on_output = on_output
         self._shown = _is_open(stream)
@@ -221,8 +226,10 @@ class _Relay:
             done = os.write(self.stream, self.pending[: self._at_once])
         except BlockingIOError:
             return
-        except OSError:
+        except OSError as error:
             self.give_up()
+            if error.errno != errno.EPIPE:
+                self.failure = error
             if not os.isatty(self.source):
                 # The command is to meet the broken pipe as well, or the full disk as one.
                 self.close()

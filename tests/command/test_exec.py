@@ -207,6 +207,41 @@ def test_streams_are_passed_on_and_told_apart(tmp_path: Path) -> None:
     assert audit(str(tmp_path)).outputs.items == []
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
+@pytest.mark.parametrize("text", ["print('short')", "print('x' * 1_000_000)"])
+def test_a_stream_that_takes_no_more_is_said_and_no_success(tmp_path: Path, text: str) -> None:
+    """A short output was lost on a full disk, and it exited 0."""
+    with Path("/dev/full").open("wb") as full:
+        done = run(tmp_path, sys.executable, "-c", text, stdout=full)
+
+    assert done.returncode != 0
+    assert b"stdout: no space left on device; not all of it was passed on" in done.stderr
+    assert [one["status"] for one in runs(tmp_path)] == ["failed"]
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_record_that_is_lost_meanwhile_does_not_change_how_it_exits(
+    tmp_path: Path, status: int
+) -> None:
+    """It exited 5, whatever the program had done."""
+    out = tmp_path / "out"
+    done = run(out, "sh", "-c", f"rm -rf {shlex.quote(str(out))}; exit {status}")
+
+    assert done.returncode == status
+    assert b"removed while it was written" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_command_without_a_name_is_wrong_usage(tmp_path: Path) -> None:
+    done = run(tmp_path / "out", "")
+
+    assert (done.returncode, done.stderr) == (
+        2,
+        b"auditfold exec: CMD is empty; nothing was run. See: auditfold exec --help\n",
+    )
+    assert not (tmp_path / "out").exists()
+
+
 def test_it_prints_nothing_of_its_own(tmp_path: Path) -> None:
     done = run(tmp_path, "true")
 
