@@ -12,8 +12,11 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Final
+
+import click
 
 from observability.cli.errors import MEANING
 from observability.cli.main import COMMANDS
@@ -27,8 +30,16 @@ _PART: Final = re.compile(
 
 
 def help_of(name: str) -> str:
-    """Return what `auditfold NAME --help` prints where 80 columns are."""
+    """Return the help of a command and of its actions where 80 columns are."""
     command = [] if name == "auditfold" else [name]
+    found = None if name == "auditfold" else import_module(COMMANDS[name][0]).command
+    actions = list(found.commands) if isinstance(found, click.Group) else []
+    texts = [printed([*command, *action]) for action in [[], *([a] for a in actions)]]
+    return "".join(f"```text\n{text}```\n" for text in texts)
+
+
+def printed(command: list[str]) -> str:
+    """Return what `auditfold COMMAND --help` prints."""
     done = subprocess.run(
         [sys.executable, "-m", "observability", *command, "--help"],
         cwd=ROOT,
@@ -37,7 +48,7 @@ def help_of(name: str) -> str:
         text=True,
         check=True,
     )
-    return f"```text\n{done.stdout}```\n"
+    return done.stdout
 
 
 def exit_codes() -> str:

@@ -20,10 +20,11 @@ from typing import Any, Final, Literal
 import orjson
 
 from observability.redaction.redact import Redact, Redactor
+from observability.signing.keys import VARIABLE, load_credential
 from observability.trace_file import JournalError, is_foreign
 from observability.values import Gate, encode
 from observability.writer import Clock, OnLine, Origin, Writer
-from replay.trace.events import ENVELOPE, Extent, Parent
+from replay.trace.events import ENVELOPE, Extent, Parent, RegistryEnd
 from replay.trace.folder import check_workflow_id, step_number
 from replay.trace.line import MAX_INT, MAX_LINE, check_event_type
 
@@ -39,7 +40,9 @@ MAX_PAYLOAD: Final = MAX_LINE - 4096  # bytes; the envelope with the longest ids
 
 _dumps: Final = orjson.dumps
 _TERMINAL: Final = frozenset({"workflow_complete", "workflow_error"})
-_OWN: Final = frozenset({"writer_opened", "writer_closed", "writer_settled", "gap"})
+_OWN: Final = frozenset(
+    {"writer_opened", "writer_closed", "writer_settled", "gap", "key_rotated", "checkpoint"}
+)
 
 # What a journal is doing; a call that comes in the middle of another one finds it.
 _IDLE: Final = 0
@@ -69,6 +72,8 @@ class Journal:
         on_line: Called under the lock with event type, line and payload of what was written.
         clock: Where stamps come from.
         random: Returns that many random bytes, for the writer's id.
+        signing_key: The key file that the trace is signed with (docs/signing.md); that of
+            AUDITFOLD_SIGNING_KEY if None.
 
     Attributes:
         dropped: Events of this process that were not written (under `warn`).
@@ -77,6 +82,8 @@ class Journal:
 
     Raises:
         ValueError: An argument is none of the above.
+        OSError: The key file cannot be read, or is none.
+        ModuleNotFoundError: There is a key, and the extra `sign` is not installed.
         JournalError: The trace cannot be opened (under `raise`).
 
     Threads share a journal behind one lock.  A forked child goes on in a file of its own.
@@ -95,8 +102,10 @@ class Journal:
         on_line: OnLine | None = None,
         clock: Clock = time,
         random: Callable[[int], bytes] = os.urandom,
+        signing_key: str | os.PathLike[str] | None = None,
     ) -> None:
         check_workflow_id(workflow_id)
+        signing_key = signing_key or os.environ.get(VARIABLE) or None
         if durability not in {"none", "interval", "always"}:
             raise ValueError(f"durability {durability!r}: want 'none', 'interval' or 'always'")
         if on_error not in {"raise", "warn"}:
@@ -116,6 +125,7 @@ class Journal:
             clock=clock,
             random=random,
             on_line=on_line,
+            credential=None if signing_key is None else load_credential(signing_key),
         )
         self._clock = clock
         self._state = _IDLE
@@ -168,6 +178,11 @@ class Journal:
         if self.written:
             return self.written[-1][0]
         return self.origin.step / f"trace_{self.origin.step_number}.jsonl"
+
+    @property
+    def registry_end(self) -> RegistryEnd | None:
+        """How far the registry reached when the last writer closed; None before that."""
+        return None if self._writer is None else self._writer.registry_end
 
     # --- Emitting
 
@@ -306,9 +321,26 @@ class Journal:
             self._fail(error)
             self._drop()
             return None
+        sealer = writer.sealer
+        if (
+            sealer is not None
+            and (writer.mono_ns >= sealer.due_ns or writer.file.lines >= sealer.due_lines)
+            and not self._seal(writer)
+        ):
+            return line
         if writer.mono_ns >= self._next_sync or event_type in _TERMINAL:
             self._sync(writer)
         return line
+
+    def _seal(self, writer: Writer) -> bool:
+        """Write a checkpoint; return whether the file can still be written."""
+        try:
+            writer.seal()
+        except JournalError as error:
+            if writer.pid == os.getpid():
+                self._fail(error)
+            return False
+        return True
 
     def _sync(self, writer: Writer) -> None:
         try:

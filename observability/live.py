@@ -58,6 +58,7 @@ class LiveRun:
         durability: Durability,
         on_error: OnError,
         random: Any,
+        signing_key: str | os.PathLike[str] | None,
     ) -> None:
         self.log = AuditLog(log_path)
         self.console = not use_tqdm and not quiet
@@ -90,6 +91,7 @@ class LiveRun:
             on_line=self._written,
             clock=clock,
             random=random,
+            signing_key=signing_key,
         )
 
     @property
@@ -113,6 +115,12 @@ class LiveRun:
         if not self._quiet:
             print_safely("".join(f"{text}\n" for text in texts))
         self.log.write(texts)
+
+    def say_registry(self) -> None:
+        """Print the registry's end, for whoever keeps it where the folder's writers cannot."""
+        end = self.journal.registry_end
+        if end is not None and not self._quiet:
+            print_safely(f" Registry: {end.lines} lines, hash {end.hash}\n\n")
 
     # --- One line
 

@@ -89,11 +89,15 @@ class ExecutionObserver:
         only_node: The one node that this process runs, where the run has several processes: a
             later one of the same node takes its place.
         quiet: Header and summary go to the log alone; there is no bar.
+        signing_key: The key file that the trace is signed with (docs/signing.md); that of
+            AUDITFOLD_SIGNING_KEY if None.
 
     Raises:
         ValueError: An argument is out of range.
         TypeError: An argument has the wrong type.
         JournalError: The trace cannot be opened (under `raise`).
+        OSError: The key file cannot be read, or is none.
+        ModuleNotFoundError: There is a key, and the extra `sign` is not installed.
 
     Threads and tasks may share an observer.  After a fork the child goes on in a trace file of
     its own, in the same run.  Cost: about 7 us an event, bar and log included.
@@ -118,6 +122,7 @@ class ExecutionObserver:
         run_id: str | None = None,
         only_node: str | None = None,
         quiet: bool = False,
+        signing_key: str | os.PathLike[str] | None = None,
     ) -> None:
         check_workflow_id(workflow_id)
         fields = chosen_fields(environment)
@@ -168,6 +173,7 @@ class ExecutionObserver:
             durability=durability,
             on_error=on_error,
             random=random,
+            signing_key=signing_key,
         )
         self.tqdm_wrapper = TqdmFileWrapper.before(
             self._live.log, functools.partial(self.gate.text, "text")
@@ -649,6 +655,7 @@ class ExecutionObserver:
         block = summary if event_type == "workflow_complete" else error_block
         live.block(block(live.state, unsaid=live.journal.unsaid))
         self.close()
+        live.say_registry()
 
     def _write_derived(self) -> list[tuple[Path, OSError]]:
         """Write metadata, report and copies; set where the copies are."""

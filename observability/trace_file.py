@@ -116,6 +116,7 @@ class TraceFile:
         lines: Whole lines in the file, so the next `seq`.
         hash: Of the last line, 64 digits.
         size: Bytes, all of them whole lines.
+        recent: The hashes of the last lines, (those before, the last); None where nobody asks.
         synced: (lines, hash) as of the last sync.
         made: The file was not there before.
     """
@@ -131,6 +132,7 @@ class TraceFile:
         "made",
         "name",
         "path",
+        "recent",
         "size",
         "synced",
     )
@@ -142,7 +144,8 @@ class TraceFile:
         self._stream: FileIO | None = None
         self.made = False
         self._sync_failed = False
-        self._intent: tuple[int, bytes, int, bytes] | None = None
+        self._intent: tuple[int, bytes, int, bytes, Any] | None = None
+        self.recent: Any = None
         self._stand_at(Ending(0, GENESIS, None, None, 0, 0))
 
     def _stand_at(self, ending: Ending) -> None:
@@ -244,13 +247,15 @@ class TraceFile:
             OSError: Nothing, or only a part, was written; the file must not be written again.
         """
         line, digest = seal(self.hash, body)
-        size = len(line)
-        self._intent = (self.lines + 1, digest, self.size + size, line)
+        size, recent = len(line), self.recent
+        if recent is not None:
+            recent = (recent, digest)
+        self._intent = (self.lines + 1, digest, self.size + size, line, recent)
         written = os.write(self.fd, line)
         while written < size:
             written += os.write(self.fd, line[written:])
         # No call from here on: a signal handler cannot run between these assignments.
-        self.lines, self.hash, self.size, _ = self._intent
+        self.lines, self.hash, self.size, _, self.recent = self._intent
         self._intent = None
         return line
 
@@ -278,7 +283,7 @@ class TraceFile:
         if self._intent is not intent:
             return
         if there == target:
-            self.lines, self.hash, self.size, _ = intent
+            self.lines, self.hash, self.size, _, self.recent = intent
         elif there != self.size:
             raise OSError(errno.EIO, f"{there} bytes, want {self.size}", str(self.path))
         self._intent = None
@@ -321,7 +326,7 @@ class TraceFile:
         try:
             size = os.fstat(self.fd).st_size
             if self._intent is not None and size == self._intent[2]:
-                self.lines, self.hash, self.size, _ = self._intent
+                self.lines, self.hash, self.size, _, self.recent = self._intent
             if size < self.size:  # somebody shortened it
                 return lines, digest, None
             sync(self.fd)

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from observability.files import sync_folder
+from observability.files import sync_folder, write_beside
 from observability.registry import LockedRegistry, Registry, payload_json
+from observability.signing.keys import Credential
+from observability.signing.sealer import Sealer
 from observability.succession import choose_file, forks_of
 from observability.trace_file import (
     JournalError,
@@ -23,7 +25,8 @@ from observability.trace_file import (
     remove,
     unseen,
 )
-from replay.trace.events import Extent, Fragment, Parent, Process
+from replay.trace.events import Extent, Fragment, Parent, Process, RegistryEnd
+from replay.trace.folder import HEAD_SUFFIX
 from replay.trace.host import this_process
 from replay.trace.line import Envelope, utc_second
 from replay.version import __version__
@@ -53,6 +56,7 @@ class Origin:
         clock: Where stamps come from.
         random: Returns that many random bytes, for writer ids.
         on_line: Called with each event type, line and payload that was written; or None.
+        credential: Gives writers their first keys; None: they do not sign.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Origin:
         clock: Clock,
         random: Callable[[int], bytes],
         on_line: OnLine | None,
+        credential: Credential | None = None,
     ) -> None:
         self.out = out
         self.workflow_id = workflow_id
@@ -75,6 +80,7 @@ class Origin:
         self.clock = clock
         self.random = random
         self.on_line = on_line
+        self.credential = credential
         self.step = out / "audit" / f"step_{step_number}"
         self.registry = Registry(self.step.parent)
 
@@ -98,6 +104,8 @@ class Writer:
         file: The trace file, locked; there from the beginning of `open`.
         began: Byte offset of `writer_opened` in it.
         mono_ns: Monotonic clock at the last line.
+        sealer: What it signs with; None where it does not.
+        registry_end: The registry behind the line by which this writer closed.
     """
 
     def __init__(self, origin: Origin, *, behind: Extent | None, parent: Parent | None) -> None:
@@ -118,6 +126,9 @@ class Writer:
         self._settling: dict[Path, int] = {}  # lines before the one for that fork
         self._telling: tuple[str, int] | None = None
         self._ended = False
+        self.sealer: Sealer | None = None
+        self._head: str | None = None  # the note in the head
+        self.registry_end: RegistryEnd | None = None
         self._envelope = Envelope(
             writer=self.id,
             workflow_id=origin.workflow_id,
@@ -177,6 +188,7 @@ class Writer:
         remove(unseen(self._own))
 
     def _put_opened(self, registry: LockedRegistry, process: Process) -> None:
+        self._begin_to_sign()
         opened = payload_json(
             process=process,
             durability=self._origin.durability,
@@ -184,8 +196,17 @@ class Writer:
             follows=self._behind,
             parent=self._parent,
             registry=registry.end(),
+            signing=None if self.sealer is None else self.sealer.declaration(),
         )
         self.put("writer_opened", b"", opened)
+
+    def _begin_to_sign(self) -> None:
+        """Take the first key, once; in a file whose hashes are kept from here on."""
+        credential, file = self._origin.credential, self.file
+        if credential is not None and self.sealer is None:
+            first, now_ns = credential.first_key(self.id), self._clock.monotonic_ns()
+            file.recent = ()
+            self.sealer = Sealer(self.id, first, begin=file.lines, now_ns=now_ns)
 
     def put(self, event_type: str, head: bytes, details: bytes) -> bytes:
         """Stamp and append one line, and return it.
@@ -198,10 +219,12 @@ class Writer:
         Raises:
             JournalError: It was not written; the file must not be written again.
         """
-        file, clock = self.file, self._clock
+        file, clock, sealer = self.file, self._clock, self.sealer
         try:
             if file.unsettled:
                 file.settle()
+            if sealer is not None and file.lines >= sealer.due_lines and not sealer.sealing:
+                self.seal()
             self.mono_ns = mono_ns = clock.monotonic_ns()
             body = self._envelope.encode(
                 event_type,
@@ -223,6 +246,30 @@ class Writer:
             self._on_line(event_type, line, details)
         return line
 
+    def seal(self, *, last: bool = False) -> None:
+        """Write a checkpoint over all lines, with the next key before it.
+
+        Raises:
+            JournalError: It was not written; the file must not be written again.
+        """
+        file, sealer = self.file, self.sealer
+        if sealer is None:
+            return
+        sealer.sealing = True
+        try:
+            if file.unsettled:
+                file.settle()
+            sealer.seal(file, self.put, now_ns=self._clock.monotonic_ns(), last=last)
+        except JournalError:
+            raise
+        except OSError as error:
+            if is_foreign(error):
+                raise
+            advice = f"the {file.lines} lines before it are intact"
+            raise JournalError(file.path, error, advice) from error
+        finally:
+            sealer.sealing = False
+
     def sync(self) -> None:
         """Return when all lines are on the medium.
 
@@ -232,11 +279,21 @@ class Writer:
         file = self.file
         try:
             file.sync()
+            self._show_head()
         except OSError as error:
             if is_foreign(error):
                 raise
             advice = f"its first {file.synced[0]} lines are safe, the next event begins a new file"
             raise JournalError(file.path, error, advice) from error
+
+    def _show_head(self) -> None:
+        """Replace the file's head by the newest checkpoint; all that it names is on the medium."""
+        note = None if self.sealer is None else self.sealer.note
+        if note is None or note is self._head:
+            return
+        if self._origin.durability != "none" or self._last is not None:
+            write_beside(self.file.path.with_suffix(HEAD_SUFFIX), [note.encode()])
+            self._head = note
 
     def end(self, *, settle_forks_of: set[str]) -> None:
         """Write `writer_closed`, sync, tell the registry.  Called again, it goes on where it was.
@@ -256,6 +313,7 @@ class Writer:
             if self._last is None:
                 if settle_forks_of:
                     self._settle_forks(settle_forks_of)
+                self._seal_last()
                 self._last = file.lines
             if file.lines == self._last:  # else a close that was interrupted has written it
                 self.put("writer_closed", b"", b"{}")
@@ -263,6 +321,7 @@ class Writer:
             with self._origin.registry.open() as stream:
                 registry = self._origin.registry.lock(stream)
                 self._register(registry, "writer_closed")
+                self.registry_end = registry.end()
             self._ended = True
         except JournalError:
             raise
@@ -270,6 +329,13 @@ class Writer:
             if is_foreign(error):
                 raise
             raise JournalError(file.path, error, "the end of the trace is not recorded") from error
+
+    def _seal_last(self) -> None:
+        """Write the closing checkpoint, behind one that was interrupted."""
+        if self.sealer is not None:
+            if self.sealer.due_lines == 0:
+                self.seal()
+            self.seal(last=True)
 
     @property
     def has_begun(self) -> bool:
@@ -310,7 +376,8 @@ class Writer:
         return Parent(self.id, self.file.lines, self.file.hash.decode())
 
     def leave_to_parent(self) -> None:
-        """Close the file in a fork."""
+        """Close the file in a fork, which has no business with the keys."""
+        self.sealer = None
         self.file.close()
 
     def _settle_forks(self, writers: set[str]) -> None:

@@ -4,12 +4,15 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from observability.cli.options import json_option, path_argument
 from observability.cli.screen import escape_json, is_terminal, print_lines, write_bytes
+
+if TYPE_CHECKING:
+    from replay.audit.anchors import Anchor
 
 _MOST_JOBS: Final = 4
 _PATIENCE_S: Final = 1.0
@@ -24,6 +27,8 @@ Examples:
   auditfold audit --json out | jq .verdict
   auditfold audit --chain trace_04.jsonl.gz
   ssh host cat out/audit/step_04/trace_04.jsonl | auditfold audit -
+  auditfold audit --vkey "$(cat operator.pub)" out
+  auditfold audit --expect anchor.txt --require-anchor out
 """,
 )
 @path_argument
@@ -40,6 +45,27 @@ Examples:
     "--strict", is_flag=True, help="Each event of a known type has to fit its declaration."
 )
 @click.option(
+    "--vkey",
+    "vkeys",
+    multiple=True,
+    metavar="KEY",
+    envvar="AUDITFOLD_VKEY",
+    help="Every writer has to be certified by this verifier key, as `auditfold key show` prints "
+    "it, or by another one that is given.  [env: AUDITFOLD_VKEY]",
+)
+@click.option(
+    "--expect",
+    multiple=True,
+    metavar="NOTE",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="The files have to extend what this file says, which `auditfold checkpoint` wrote.",
+)
+@click.option(
+    "--require-anchor",
+    is_flag=True,
+    help="Lines behind those that --expect proves are an error.",
+)
+@click.option(
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
@@ -54,6 +80,9 @@ def command(
     outputs: bool,
     as_json: bool,
     strict: bool,
+    vkeys: tuple[str, ...],
+    expect: tuple[str, ...],
+    require_anchor: bool,
     jobs: int | None,
 ) -> None:
     """Check that evidence under PATH is as it was written, and outputs as they were recorded.
@@ -70,13 +99,18 @@ def command(
     from replay.audit.audit import audit
 
     chain_only = chain and not outputs
+    keys = [_vkey(key) for key in vkeys]
+    anchors = [_anchor(note, keys) for note in expect]
     with _Progress() as progress:
         report = audit(
             path,
             chain_only=chain_only,
             strict=strict,
-            jobs=jobs or min(_MOST_JOBS, _processors()),
+            jobs=jobs_of(jobs),
             progress=progress,
+            vkeys=keys,
+            anchors=anchors,
+            require_anchor=require_anchor,
         )
     if as_json:
         import msgspec
@@ -88,6 +122,39 @@ def command(
 
         print_lines(audit_lines(report, path, every_output=outputs, chain_only=chain_only))
     ctx.exit(report.exit_code())
+
+
+def _vkey(text: str) -> str:
+    """Return a verifier key as it was given; refuse what is none."""
+    from replay.audit.checkpoint import KeyTextError, VerifierKey
+
+    try:
+        return str(VerifierKey.parse(text))
+    except KeyTextError as error:
+        raise click.BadParameter(str(error), param_hint="--vkey") from None
+
+
+def _anchor(path: str, vkeys: list[str]) -> "Anchor":
+    """Return the anchor in the file *path*; a signature by one of *vkeys* has to be right."""
+    from replay.audit.anchors import Anchor
+    from replay.audit.checkpoint import NoteError, check_known
+
+    with click.open_file(path, "rb") as stream:
+        data = stream.read()
+    try:
+        text = data.decode()
+        found = Anchor.parse(text, path=path)
+        check_known(text, vkeys)
+    except UnicodeDecodeError:
+        raise click.BadParameter(f"{path}: not text", param_hint="--expect") from None
+    except NoteError as error:
+        raise click.BadParameter(f"{path}: {error}", param_hint="--expect") from None
+    return found
+
+
+def jobs_of(given: int | None) -> int:
+    """Return how many processes read: so many as were given, or one a processor."""
+    return given or min(_MOST_JOBS, _processors())
 
 
 def _processors() -> int:

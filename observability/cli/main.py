@@ -34,6 +34,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "tail": ("observability.cli.tail", "Print the last events, and follow them with -f."),
     "replay": ("observability.cli.replay", "Write the derived files again from the trace."),
     "audit": ("observability.cli.audit", "Check that evidence and outputs are as recorded."),
+    "checkpoint": (
+        "observability.cli.checkpoint",
+        "Write an anchor: how far all files reach, to keep elsewhere.",
+    ),
+    "key": ("observability.cli.key", "Make and show the keys that traces are signed with."),
     "redact-test": (
         "observability.cli.redact_test",
         "Say what redaction would hide in a text or a trace.",

@@ -10,9 +10,14 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
+from replay.audit.anchors import Anchor, Head, anchored_lines, make_anchor
+from replay.audit.checkpoint import Checkpoint
 from replay.audit.facts import Facts, Mark, Output
 from replay.audit.judge import Evidence, Judgement, judge
 from replay.audit.names import key_of
+from replay.audit.notes import MAX_NOTE, VerifierKey
 from replay.audit.outputs import CODES, OutputCheck, newest, superseded
 from replay.audit.reading import (
     Place,
@@ -25,13 +30,13 @@ from replay.audit.reading import (
     size_of,
     sort_times,
 )
-from replay.audit.report import AuditReport, FileVerdict, Outputs
+from replay.audit.report import AuditReport, FileVerdict, Outputs, signed_by
 from replay.audit.scan import Options
 from replay.audit.work import read_traces
-from replay.findings import verdict_of, worst
+from replay.findings import Verdict, verdict_of, worst
 from replay.trace.ending import read_opening
+from replay.trace.folder import NoTraceError, TraceFile, locate
 from replay.trace.folder import Place as Located
-from replay.trace.folder import locate
 from replay.trace.host import Hosts
 from replay.trace.reader import TraceError, open_evidence
 
@@ -44,6 +49,7 @@ _ROUNDS: Final = 8
 _PATIENCE_S: Final = 0.5
 _PAUSE_S: Final = 0.02
 _YOUNG_S: Final = 2.0
+_NEWER: Final = 4
 
 # (bytes read, bytes in all)
 Progress = Callable[[int, int], None]
@@ -58,6 +64,9 @@ def audit(
     jobs: int = 1,
     hosts: Hosts | None = None,
     progress: Progress | None = None,
+    vkeys: Iterable[str] = (),
+    anchors: Iterable[Anchor] = (),
+    require_anchor: bool = False,
 ) -> AuditReport:
     """Audit what *path* means.
 
@@ -70,8 +79,13 @@ def audit(
         jobs: Processes and threads that read at a time.
         hosts: Who runs; this machine by default.
         progress: Called with (bytes read, bytes in all) now and then.
+        vkeys: The verifier keys that have to have certified every writer; none: nobody has to.
+        anchors: What the files have to extend.
+        require_anchor: Lines that no anchor proves are an error.
 
     Raises:
+        KeyTextError: One of *vkeys* is no verifier key.
+        ModuleNotFoundError: There are *vkeys*, and the extra `sign` is not installed.
         NoTraceError: There is neither a trace nor a registry.
         TraceError: *path* itself is a link, a FIFO or a device.
         OSError: Something cannot be read.
@@ -80,9 +94,44 @@ def audit(
     """
     with ExitStack() as stack:
         run = _Audit(path, stack, jobs=jobs, hosts=hosts or Hosts(), progress=progress)
-        run.read(chain_only=chain_only, strict=strict)
+        run.read(
+            Options(
+                chain_only=chain_only,
+                strict=strict,
+                vkeys=tuple(VerifierKey.parse(key) for key in vkeys),
+            )
+        )
+        run.evidence.anchors = list(anchors)
+        run.evidence.require_anchor = require_anchor
         run.judge()
         return run.report(check_outputs=outputs and not chain_only)
+
+
+def anchor(path: str, *, jobs: int = 1) -> tuple[AuditReport, Checkpoint | None]:
+    """Audit the chains of a folder, and return its anchor: a note to keep elsewhere.
+
+    Args:
+        path: A folder that has `audit/`, or an `audit/` folder.
+        jobs: Processes that read at a time.
+
+    Returns:
+        What was found; and the checkpoint, None where something is damaged: an anchor says that
+        what it names is right.
+
+    Raises:
+        NoTraceError: There is no registry.
+        OSError: Something cannot be read.
+    """
+    with ExitStack() as stack:
+        run = _Audit(path, stack, jobs=jobs, hosts=Hosts(), progress=None)
+        run.read(Options(chain_only=True))
+        run.judge()
+        report, evidence = run.report(check_outputs=False), run.evidence
+        if evidence.registry is None or not evidence.registry.lines:
+            raise NoTraceError(path, "audit/registry.jsonl with a line in it")
+        if report.verdict is Verdict.TAMPERED or report.exit_code() == _NEWER:
+            return report, None
+        return report, make_anchor(evidence.registry, evidence.traces.values())
 
 
 class _Audit:
@@ -108,7 +157,7 @@ class _Audit:
         self._absent: list[Facts] = []
         self._out: Path | None = None
 
-    def read(self, *, chain_only: bool, strict: bool) -> None:
+    def read(self, options: Options) -> None:
         """Read the registry, the traces, and what the registry got meanwhile."""
         located = locate(self._path)
         if located.kind in {"file", "stdin"}:
@@ -118,14 +167,14 @@ class _Audit:
             self._registry_place = Place.of(located.registry)
             registry = read_registry(self._registry_place)
             located = locate(self._path)  # files that were made before the registry was read
+        # Before the traces: what a head names was on disk before it.
+        heads = [_read_head(head) for head in located.heads]
         self._out = located.out
         self._places = {
             key_of(file.name): self._stack.enter_context(kept(Place.of(file)))
             for file in located.traces
         }
-        self._options = Options(
-            chain_only=chain_only, strict=strict, followed=_followed(self._places)
-        )
+        self._options = msgspec.structs.replace(options, followed=_followed(self._places))
         as_trace = {
             key_of(claim.extent.path)
             for claim in (registry.facts.claims if registry else [])
@@ -142,6 +191,7 @@ class _Audit:
             known=set() if registry is None else registry.known,
             claims_upto=0 if registry is None else len(registry.facts.claims),
             prefix=f"{prefix}/" if prefix else "",
+            heads=heads,
         )
         self._reread_registry()
 
@@ -168,13 +218,19 @@ class _Audit:
         files = [f for f in self.evidence.facts() if f.kind != "absent" or f.findings]
         files = sorted([*files, *self._absent], key=lambda facts: facts.path)
         findings = [finding for facts in files for finding in facts.findings]
+        evidence = self.evidence
+        reach: dict[str, int] = {}
+        if evidence.anchors:
+            reach = anchored_lines(evidence.anchors, evidence.traces, evidence.registry)
         verdicts = [
-            FileVerdict(facts.path, facts.count, verdict_of(facts.findings)) for facts in files
+            FileVerdict(facts.path, facts.count, verdict_of(facts.findings), reach.get(facts.path))
+            for facts in files
         ]
         return AuditReport(
             verdict=worst(verdict.verdict for verdict in verdicts),
             files=verdicts,
             outputs=found,
+            signatures=[signed for facts in files for signed in signed_by(facts)],
             findings=sorted(findings, key=lambda f: (f.path, f.line or 0, f.code)),
         )
 
@@ -321,6 +377,16 @@ def _refuse_special(located: Located) -> None:
     """Raise TraceError if the file that was given is a link, a FIFO or a device."""
     if located.kind == "file":
         open_evidence(located.traces[0].path).close()
+
+
+def _read_head(head: TraceFile) -> Head:
+    """Read a head, so much of it as a note may have."""
+    try:
+        with open_evidence(head.path) as stream:
+            text = stream.read(MAX_NOTE + 1).decode()
+    except (OSError, TraceError, UnicodeDecodeError):
+        return Head(head.shown, head.name, None)
+    return Head(head.shown, head.name, text)
 
 
 def _followed(places: dict[str, Place]) -> frozenset[str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from replay.findings import Finding, Severity
-from replay.trace.events import Extent, Process
+from replay.trace.events import Extent, Process, Signing
 
 Kind = Literal["chained", "older", "other", "empty", "absent"]
 
@@ -58,6 +58,7 @@ class Span(msgspec.Struct, gc=False):
         process: Who that was, if its `writer_opened` said so.
         closed: Whether `writer_closed` is its last line.
         parent: The writer that it was forked from.
+        signing: What it declared to sign with; without a text where that is nothing known.
     """
 
     writer: str
@@ -65,6 +66,7 @@ class Span(msgspec.Struct, gc=False):
     process: Process | None = None
     closed: bool = False
     parent: str | None = None
+    signing: Signing | None = None
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):
@@ -153,6 +155,7 @@ class Facts(msgspec.Struct, gc=False):
         torn: Bytes behind the last newline.
         recounts: Counts that wait for what another file holds, by `replay.audit.counts`.
         unfinished: Runs without an end, by writer, by `replay.audit.counts`.
+        seals: What the checkpoints of its writers amount to, by `replay.audit.seals`.
         n_own: Findings that reading the file alone gave; others come from comparing.
     """
 
@@ -179,6 +182,7 @@ class Facts(msgspec.Struct, gc=False):
     items: list[Item] = msgspec.field(default_factory=list)
     recounts: list[Any] = msgspec.field(default_factory=list)
     unfinished: dict[str, Any] = msgspec.field(default_factory=dict)
+    seals: list[Any] = msgspec.field(default_factory=list)
     n_own: int = 0
 
     def whole(self) -> int:

@@ -6,6 +6,13 @@ of them were read again.
 
 import msgspec
 
+from replay.audit.anchors import (
+    Anchor,
+    Head,
+    anchored_lines,
+    compare_anchors,
+    compare_heads,
+)
 from replay.audit.facts import Facts, Span
 from replay.audit.names import Named, Names, PathKind, ReadDigest, ReadMark
 from replay.trace.host import Hosts
@@ -22,6 +29,9 @@ class Evidence(msgspec.Struct):
         claims_upto: Claims of the registry that were there before the traces were read: later
             ones may name lines that came later.
         prefix: What stands before `step_NN/` in the paths of findings.
+        heads: The heads, as they were before the traces were read.
+        anchors: What was kept elsewhere.
+        require_anchor: Lines that no anchor proves are an error.
     """
 
     kind: PathKind
@@ -30,6 +40,9 @@ class Evidence(msgspec.Struct):
     known: set[str]
     claims_upto: int
     prefix: str
+    heads: list[Head] = []
+    anchors: list[Anchor] = []
+    require_anchor: bool = False
 
     def facts(self) -> list[Facts]:
         """Return all files, the registry too."""
@@ -61,12 +74,21 @@ def judge(
         _judge_trace(facts, evidence, running, proven=key in named.proven)
     if evidence.registry is not None:
         _judge_registry(evidence.registry, evidence, running=bool(running))
+    compare_anchors(evidence.anchors, evidence.registry)
+    absent = compare_heads(evidence.heads, evidence.traces)
+    absent = [
+        facts for facts in absent if facts.path not in {f.path for f in named.absent.values()}
+    ]
+    if evidence.require_anchor:
+        _judge_anchored(evidence)
     suspects = {
         key
         for key, facts in evidence.traces.items()
         if any(finding.severity == "error" for finding in facts.findings[facts.n_own :])
     }
-    return Judgement(absent=list(named.absent.values()), suspects=suspects | set(named.absent))
+    return Judgement(
+        absent=[*named.absent.values(), *absent], suspects=suspects | set(named.absent)
+    )
 
 
 def _compare(evidence: Evidence, *, read_digest: ReadDigest, read_mark: ReadMark) -> Named:
@@ -79,6 +101,7 @@ def _compare(evidence: Evidence, *, read_digest: ReadDigest, read_mark: ReadMark
         read_mark=read_mark,
     )
     claims = [claim for facts in evidence.traces.values() for claim in facts.claims]
+    claims += [claim for anchor in evidence.anchors for claim in anchor.claims]
     if evidence.registry is not None:
         claims = evidence.registry.claims[: evidence.claims_upto] + claims
     return names.compare(claims)
@@ -175,6 +198,17 @@ def _judge_writers(facts: Facts, evidence: Evidence, running: dict[str, str]) ->
             message = f"writer {span.writer} does not stand in {registry.path}"
             facts.report("unregistered", span.spot, message)
         seen.add(span.writer)
+
+
+def _judge_anchored(evidence: Evidence) -> None:
+    """Report files with lines that no anchor proves."""
+    reach = anchored_lines(evidence.anchors, evidence.traces, evidence.registry)
+    for facts in evidence.facts():
+        anchored = reach.get(facts.path)
+        if anchored is not None and anchored < facts.lines:
+            behind = facts.lines - anchored
+            message = f"{behind} of {facts.lines} lines are behind the last anchor, want none"
+            facts.report("unanchored", None, message)
 
 
 def _judge_registry(registry: Facts, evidence: Evidence, *, running: bool) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from replay.audit.facts import Claim, Facts, Mark, Spot
 from replay.trace.events import Fragment
+from replay.trace.folder import REGISTRY
 
 PathKind = Literal["folder", "step", "file", "stdin"]
 # (file, offset, length) -> SHA-256 of these bytes, None if they cannot be read.
@@ -18,6 +19,7 @@ ReadDigest = Callable[[Facts, int, int], str | None]
 # (file, lines) -> the last of so many lines, None if it cannot be found.
 ReadMark = Callable[[Facts, int], Mark | None]
 
+REGISTRY_NAME: Final = f"audit/{REGISTRY}"
 _PARTS: Final = 3
 
 
@@ -82,7 +84,7 @@ class Names:
     def compare(self, claims: Iterable[Claim]) -> Named:
         """Report what *claims* name and the files do not hold."""
         for claim in claims:
-            if claim.said_as == "registry":
+            if claim.extent.path == REGISTRY_NAME:
                 if self._registry is not None and self._registry.kind != "absent":
                     self._check("registry", self._registry, claim)
                 continue

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import BinaryIO, Final
@@ -20,6 +21,7 @@ from replay.audit.facts import Facts, Kind, Mark, Spot, Torn
 from replay.audit.lines import Lines, Progress, seq_of
 from replay.audit.registry import RegistryScan
 from replay.audit.scan import Options, TraceScan
+from replay.audit.seals import check_seals
 from replay.trace.folder import TraceFile
 from replay.trace.line import MAX_LINE, stored_hash
 from replay.trace.reader import (
@@ -139,7 +141,23 @@ def read_trace(
             _read(TraceScan(facts, options, excerpt=excerpt), stream, length, progress)
         elif facts.kind != "empty":
             _count(facts, stream)
+    look_at_seals(place, facts, options)
     return facts
+
+
+def look_at_seals(place: Place, facts: Facts, options: Options) -> None:
+    """Add to the facts of a file what signatures say of it; nothing of one that is damaged."""
+    vkeys = options.vkeys
+    if facts.kind == "empty" or facts.damaged or facts.newer is not None:
+        return
+    if facts.kind != "chained" or facts.excerpt:
+        if vkeys:
+            what = "an excerpt" if facts.excerpt else "no trace of this version"
+            facts.report("unauthorised", None, f"{what}: no key vouches for it")
+    elif vkeys or (not options.chain_only and any(span.signing for span in facts.spans)):
+        with opened(place) as (stream, _):
+            check_seals(islice(stream, facts.count), facts, vkeys)
+    facts.n_own = len(facts.findings)
 
 
 def read_registry(place: Place) -> RegistryScan:

@@ -1,17 +1,55 @@
 """What an audit found, as values; as JSON the object that `auditfold audit --json` prints."""
 
+from typing import TYPE_CHECKING, Literal
+
 import msgspec
 
-from replay.audit.facts import Item
+from replay.audit.facts import Facts, Item
 from replay.findings import VERDICT_OF, Finding, Verdict
+
+if TYPE_CHECKING:
+    from replay.audit.seals import Seal
 
 
 class FileVerdict(msgspec.Struct, frozen=True):
-    """What one file amounts to; `lines` are its whole lines."""
+    """What one file amounts to.
+
+    Attributes:
+        path: The file.
+        lines: Its whole lines.
+        verdict: The worst that a finding forces.
+        anchored: How many lines an anchor proves; None where no anchor was given.
+    """
 
     path: str
     lines: int
     verdict: Verdict
+    anchored: int | None = None
+
+
+Trust = Literal["certified", "unchecked", "not_verified"]
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """What the signatures of one writer amount to.
+
+    Attributes:
+        path: The file.
+        writer: Its id.
+        signer: Who certified it, `NAME+ID`.
+        lines: How many of its lines its last checkpoint covers.
+        checkpoints: How many there are that are right.
+        trust: `certified` by a key that was given; `unchecked`: signatures are right, and no key
+            was given to say whose they should be; `not_verified`: without the extra `sign` no
+            signature was looked at, only roots.
+    """
+
+    path: str
+    writer: str
+    signer: str
+    lines: int
+    checkpoints: int
+    trust: Trust
 
 
 class Outputs(msgspec.Struct):
@@ -37,6 +75,7 @@ class AuditReport(msgspec.Struct):
     verdict: Verdict
     files: list[FileVerdict]
     outputs: Outputs
+    signatures: list[Signed]
     findings: list[Finding]
 
     def exit_code(self) -> int:
@@ -47,3 +86,23 @@ class AuditReport(msgspec.Struct):
         if any(VERDICT_OF[code] is not None for code in errors):
             return 3
         return 1 if errors else 0
+
+
+def signed_by(facts: Facts) -> list[Signed]:
+    """Return what the signatures of all writers in a file amount to."""
+    seals: list[Seal] = facts.seals
+    return [
+        Signed(
+            path=facts.path,
+            writer=seal.writer,
+            signer=seal.signer,
+            lines=seal.lines,
+            checkpoints=len(seal.roots),
+            trust="certified"
+            if seal.certified
+            else "unchecked"
+            if seal.checked
+            else "not_verified",
+        )
+        for seal in seals
+    ]

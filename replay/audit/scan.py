@@ -16,6 +16,7 @@ import orjson
 from replay.audit.counts import NODE_EVENTS
 from replay.audit.facts import Facts, Mark, Spot
 from replay.audit.lines import Lines
+from replay.audit.notes import VerifierKey
 from replay.audit.proof import Matcher, Shapes, hour_of, is_utf8, tail_of
 from replay.audit.sayings import act
 from replay.audit.writers import Writers
@@ -37,11 +38,13 @@ class Options(msgspec.Struct, frozen=True):
         chain_only: Frames, hashes, order, writers and names; not what lines say.
         strict: Each event must fit the declaration of its type.
         followed: Writers that a file other than their own follows.
+        vkeys: The keys that have to have certified each writer; none: nobody has to.
     """
 
     chain_only: bool = False
     strict: bool = False
     followed: frozenset[str] = frozenset()
+    vkeys: tuple[VerifierKey, ...] = ()
 
 
 class TraceScan(Lines):

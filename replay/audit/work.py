@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from replay.audit.facts import Facts
 from replay.audit.parts import Piece, join, parts_of, read_part
-from replay.audit.reading import Place, read_trace, size_of
+from replay.audit.reading import Place, look_at_seals, read_trace, size_of
 from replay.audit.scan import Options
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def _by_processes(
                 facts = join([piece.result() for piece in work])
                 if facts is None:
                     facts = _read(places[key], options, key in as_trace)
+                else:
+                    look_at_seals(places[key], facts, options)
             else:
                 facts = work.result()
             if facts is not None:

@@ -11,8 +11,8 @@ import msgspec
 
 from replay.audit.counts import Tally
 from replay.audit.facts import Claim, Facts, Mark, Span, Spot
-from replay.trace.events import Extent, Parent, Process, RegistryEnd
-from replay.trace.folder import REGISTRY
+from replay.audit.names import REGISTRY_NAME
+from replay.trace.events import Extent, Parent, Process, RegistryEnd, Signing
 from replay.trace.line import stored_hash
 
 UNKNOWN: Final = ""
@@ -134,6 +134,9 @@ class Writers:
             spans[-1].process = converted(fields.get("process"), Process)
             parent = converted(fields.get("parent"), Parent)
             spans[-1].parent = None if parent is None else parent.writer
+            if fields.get("signing") is not None:
+                # What cannot be read was declared nevertheless.
+                spans[-1].signing = converted(fields["signing"], Signing) or Signing("", "")
             self._follow(fields, before)
             self._claim(fields, "follows", spot)
             self._claim_registry(fields, spot)
@@ -173,7 +176,7 @@ class Writers:
     def _claim_registry(self, fields: Mapping[str, Any], spot: Spot) -> None:
         end = converted(fields.get("registry"), RegistryEnd)
         if end is not None:
-            extent = Extent(path=f"audit/{REGISTRY}", writer=None, lines=end.lines, hash=end.hash)
+            extent = Extent(path=REGISTRY_NAME, writer=None, lines=end.lines, hash=end.hash)
             self._facts.claims.append(Claim(extent, "registry", spot, fields["writer"]))
 
 

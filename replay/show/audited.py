@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from replay.audit.facts import Item, State
-from replay.audit.report import AuditReport
+from replay.audit.report import AuditReport, Signed, Trust
 from replay.findings import NOTES, Finding, Verdict
 from replay.show.line import harmless
 from replay.show.text import Line, Piece, count_text
@@ -32,6 +32,11 @@ _STATES: Final[tuple[State, ...]] = (
     "superseded",
     "unverified",
 )
+_TRUST: Final[dict[Trust, str]] = {
+    "certified": "a key you gave",
+    "unchecked": "not checked against a key you gave",
+    "not_verified": "not looked at: that needs pip install 'auditfold[sign]'",
+}
 _BAD: Final = frozenset({"changed", "missing", "untracked"})
 
 
@@ -50,7 +55,10 @@ def audit_lines(
     width = max((len(file.path) for file in report.files), default=0)
     for file in report.files:
         name, lines = harmless(file.path).ljust(width), count_text(file.lines, "line")
-        yield [Piece(f"  {name}  {lines:>14}  "), Piece(file.verdict, _STYLE[file.verdict])]
+        anchored = "" if file.anchored is None else f"  {_anchored(file.anchored, file.lines)}"
+        verdict = Piece(file.verdict, _STYLE[file.verdict])
+        yield [Piece(f"  {name}  {lines:>14}  "), verdict, Piece(anchored)]
+    yield from _signed(report.signatures)
     if not chain_only:
         yield from _outputs(report, every_output=every_output)
     for finding in report.findings:
@@ -65,6 +73,27 @@ def _headline(report: AuditReport, path: str) -> Line:
     if report.verdict is Verdict.COMPLETE and report.exit_code() != 0:
         meaning += "; outputs or counts differ"
     return [Piece(f"{report.verdict}", _STYLE[report.verdict]), Piece(f"  {shown}: {meaning}")]
+
+
+def _anchored(anchored: int, lines: int) -> str:
+    """Return which lines an anchor proves, and which are behind it."""
+    if anchored >= lines:
+        return "anchored"
+    if anchored == 0:
+        return "not anchored"
+    return f"1-{anchored} anchored, {anchored + 1}-{lines} not"
+
+
+def _signed(signatures: list[Signed]) -> Iterator[Line]:
+    """Yield by whom, a line for each who signed, and whether that was checked."""
+    found: dict[tuple[str, Trust], list[int]] = {}
+    for signed in signatures:
+        found.setdefault((signed.signer, signed.trust), []).append(signed.lines)
+    for (signer, trust), sealed in found.items():
+        who = harmless(signer) or "nobody"
+        what = f"{count_text(sum(sealed), 'line')} of {count_text(len(sealed), 'writer')}"
+        style = "green" if trust == "certified" else "yellow"
+        yield [Piece(f"  signed by {who}, "), Piece(_TRUST[trust], style), Piece(f": {what}")]
 
 
 def _outputs(report: AuditReport, *, every_output: bool) -> Iterator[Line]:
@@ -100,7 +129,15 @@ def _finding(finding: Finding) -> Line:
 
 def _unproven(report: AuditReport, *, chain_only: bool) -> Iterator[str]:
     """Yield what an audit without signatures leaves open, whatever it found."""
-    if any(file.verdict is not Verdict.UNCHAINED for file in report.files):
+    chained = any(file.verdict is not Verdict.UNCHAINED for file in report.files)
+    anchored = any(file.anchored is not None for file in report.files)
+    certified = any(signed.trust == "certified" for signed in report.signatures)
+    if chained and not anchored and certified:
+        yield (
+            "that nobody put an older state of the folder back; an anchor (auditfold checkpoint), "
+            "kept where they cannot reach, would show it"
+        )
+    elif chained and not anchored:
         yield (
             "that nobody rewrote all files with new hashes; a copy of the registry's last line, "
             "kept where they cannot reach, would show it"

@@ -15,6 +15,13 @@ from replay.trace.events import ENVELOPE, EVENT_TYPES
 # C0 and C1 controls, DEL, line and paragraph separators, and the marks that change the
 # direction of text, which make a line read other than it is (Unicode TR 36, section 2.5).
 HARMFUL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# What the report has, and keys and signatures, which are for programs.
+_FILLS_A_SCREEN: Final = {
+    "workflow_start": "environment",
+    "writer_opened": "signing",
+    "key_rotated": "key",
+    "checkpoint": "note",
+}
 _CAPITALS: Final = {name: name.upper() for name in EVENT_TYPES}
 # The last key of a node's end, flat and without braces; one inside of another value has a second
 # closing brace behind it.
@@ -52,8 +59,8 @@ def log_line(
         message: One line for people, or None.
         details: The payload as JSON, `{}` when there is none.
     """
-    if event_type == "workflow_start":
-        details = _without_environment(details)
+    if event_type in _FILLS_A_SCREEN:
+        details = _without(_FILLS_A_SCREEN[event_type], details)
     elif '"resource":{' in details:
         details = _RESOURCE.sub("}", details)
     name = _CAPITALS.get(event_type) or event_type.upper()
@@ -64,11 +71,11 @@ def log_line(
     return text if text.isascii() and text.isprintable() else harmless(text)
 
 
-def _without_environment(details: str) -> str:
-    """Return *details* without what fills a screen; the report has it."""
+def _without(key: str, details: str) -> str:
+    """Return *details* without that key."""
     try:
         kept = orjson.loads(details)
-        if kept.pop("environment", None) is None:
+        if kept.pop(key, None) is None:
             return details
         return orjson.dumps(kept).decode()
     except (orjson.JSONDecodeError, AttributeError, TypeError):

@@ -92,6 +92,18 @@ class RegistryEnd(msgspec.Struct, gc=False):
     hash: str
 
 
+class Signing(msgspec.Struct, gc=False):
+    """What a writer begins to sign with.
+
+    Attributes:
+        key: Its first verifier key, `NAME+ID+BASE64` (C2SP signed-note).
+        certificate: The operator's word for that key, a signed note.
+    """
+
+    key: str
+    certificate: str
+
+
 class Process(msgspec.Struct, kw_only=True, gc=False):
     """What tells a process from every other one; null where the system does not say.
 
@@ -214,6 +226,7 @@ class WriterOpened(Event, tag="writer_opened", kw_only=True):
     parent: Parent | None = None
     registry: RegistryEnd | None = None
     trace: Extent | None = None
+    signing: Signing | None = None
 
 
 class WriterClosed(Event, tag="writer_closed", kw_only=True):
@@ -226,6 +239,18 @@ class WriterSettled(Event, tag="writer_settled", kw_only=True):
     """A closing writer proves the end of a fork that ended without `writer_closed`."""
 
     settled: Extent
+
+
+class KeyRotated(Event, tag="key_rotated", kw_only=True):
+    """The key that signs behind the next checkpoint of this writer, `NAME+ID+BASE64`."""
+
+    key: str
+
+
+class CheckpointSigned(Event, tag="checkpoint", kw_only=True):
+    """How many lines this writer has written and what their Merkle root is, as a signed note."""
+
+    note: str
 
 
 class Gap(Event, tag="gap", kw_only=True):
@@ -543,6 +568,8 @@ AnyEvent = (
     WriterOpened
     | WriterClosed
     | WriterSettled
+    | KeyRotated
+    | CheckpointSigned
     | Gap
     | ArtifactWritten
     | ArtifactRead

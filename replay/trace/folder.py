@@ -15,7 +15,9 @@ MAX_WORKFLOW_ID: Final = 200  # bytes of UTF-8
 _STEP: Final = re.compile(r"step_([0-9]+)")
 _TRACE: Final = re.compile(r"trace_[0-9]+(\.[0-9A-Za-z-]+)?\.jsonl(\.gz)?")
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_HEAD: Final = re.compile(r"trace_[0-9]+(\.[0-9A-Za-z-]+)?\.head")
 REGISTRY: Final = "registry.jsonl"
+HEAD_SUFFIX: Final = ".head"
 
 
 class NoTraceError(Exception):
@@ -89,6 +91,7 @@ class Place:
         out: OUT, where `kind` is `folder` or `step`; paths in events are relative to it.
         traces: The trace files, by name.
         registry: The registry, where PATH covers it, whether or not it exists.
+        heads: The newest checkpoint of each trace file whose writers sign, by name.
     """
 
     given: str
@@ -96,6 +99,7 @@ class Place:
     out: Path | None
     traces: tuple[TraceFile, ...]
     registry: TraceFile | None
+    heads: tuple[TraceFile, ...] = ()
 
 
 def locate(given: str) -> Place:
@@ -121,10 +125,11 @@ def locate(given: str) -> Place:
         return _folder(given, resolved, resolved)
     if resolved.name == "audit" or (path / REGISTRY).exists():
         return _folder(given, resolved.parent, resolved)
-    traces = _step_traces(path, out=resolved.parent.parent, shown_from=resolved)
+    out = resolved.parent.parent
+    traces, heads = _step_files(path, out=out, shown_from=resolved)
     if not traces:
         raise NoTraceError(given, "audit/, registry.jsonl, step_*/ and trace_*.jsonl in it")
-    return Place(given, "step", resolved.parent.parent, traces, None)
+    return Place(given, "step", out, traces, None, heads)
 
 
 def _folder(given: str, out: Path, shown_from: Path) -> Place:
@@ -134,30 +139,29 @@ def _folder(given: str, out: Path, shown_from: Path) -> Place:
         for entry in os.scandir(audit)
         if _STEP.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
     )
-    traces = tuple(
-        trace
-        for step in steps
-        for trace in _step_traces(Path(step), out=out, shown_from=shown_from)
-    )
+    found = [_step_files(Path(step), out=out, shown_from=shown_from) for step in steps]
+    traces = tuple(trace for here, _ in found for trace in here)
+    heads = tuple(head for _, here in found for head in here)
     registry = _named(audit / REGISTRY, out=out, shown_from=shown_from, step=None)
     if not traces and not os.path.lexists(registry.path):
         raise NoTraceError(given, f"{audit}/{REGISTRY} and {audit}/step_*/trace_*.jsonl")
-    return Place(given, "folder", out, traces, registry)
+    return Place(given, "folder", out, traces, registry, heads)
 
 
-def _step_traces(step: Path, *, out: Path, shown_from: Path) -> tuple[TraceFile, ...]:
+def _step_files(
+    step: Path, *, out: Path, shown_from: Path
+) -> tuple[tuple[TraceFile, ...], tuple[TraceFile, ...]]:
+    """Return the traces and the heads in a step's folder."""
     number = _STEP.fullmatch(step.absolute().name)
     names = frozenset(os.listdir(step))
-    return tuple(
-        _named(
-            Path(os.path.abspath(step)) / name,
-            out=out,
-            shown_from=shown_from,
-            step=number[1] if number else None,
-        )
-        for name in sorted(names)
-        if _TRACE.fullmatch(name) and not is_double(name, names)
-    )
+    traces = [n for n in sorted(names) if _TRACE.fullmatch(n) and not is_double(n, names)]
+    heads = [name for name in sorted(names) if _HEAD.fullmatch(name)]
+    folder, digits = Path(os.path.abspath(step)), number[1] if number else None
+    found = [
+        tuple(_named(folder / name, out=out, shown_from=shown_from, step=digits) for name in some)
+        for some in (traces, heads)
+    ]
+    return found[0], found[1]
 
 
 def is_double(name: str, names: Container[str]) -> bool:

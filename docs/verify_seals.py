@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Check the signatures of traces (docs/trace-format.md, "Checkpoints") without the package.
+
+verify_seals.py [--vkey KEY]... [--expect NOTE]... FILE_OR_OUT... prints `VERDICT FILE[:LINE] WHY`
+for each trace, head and anchor, and exits 3 if something is wrong, else 0.  It needs `cryptography`
+and looks at no chain: that is verify_trace.py.  With --vkey every writer has to be certified by
+one of the keys.
+"""
+
+# ruff: noqa: ANN001, ANN201, ANN204
+import argparse
+import base64
+import json
+import re
+import sys
+from functools import reduce
+from hashlib import sha256
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+EVERY = 256  # events between checkpoints
+SIGNATURE = re.compile("\u2014 ([^ +]+) ([A-Za-z0-9+/]+={0,2})")
+
+
+class BadError(Exception):
+    """Something is not as the format has it."""
+
+
+def node(left, right):
+    """Return the hash of a node (RFC 6962, section 2.1)."""
+    return sha256(b"\1" + left + right).digest()
+
+
+class Tree:
+    """Roots of full subtrees, largest first, as (leaves, hash)."""
+
+    def __init__(self, hashes=()):
+        self.full, self.size = [], 0
+        for digits in hashes:
+            self.add(digits)
+
+    def add(self, digits):
+        """Add a leaf, given by the hash of a line."""
+        self.full.append((1, bytes.fromhex(digits)))
+        self.size += 1
+        while len(self.full) > 1 and self.full[-1][0] == self.full[-2][0]:
+            (n, left), (_, right) = self.full[-2:]
+            self.full[-2:] = [(2 * n, node(left, right))]
+
+    def root(self):
+        """Return the root."""
+        peaks = [peak for _, peak in self.full[::-1]]
+        return reduce(lambda right, left: node(left, right), peaks)
+
+
+def key_of(text):
+    """Return ((name, id), public key) of NAME+ID+BASE64."""
+    try:
+        name, id_, data = str(text).split("+", 2)
+        raw = base64.b64decode(data, validate=True)
+        key = Ed25519PublicKey.from_public_bytes(raw[1:])
+    except ValueError:
+        raise BadError(f"no key: {str(text)[:60]}") from None
+    if raw[0] != 1 or sha256(name.encode() + b"\n" + raw).digest()[:4].hex() != id_:
+        raise BadError(f"no key, or not the one of its id: {text[:60]}")
+    return (name, id_), key
+
+
+def note_of(text, keys):
+    """Return what a note says, and which of *keys* have signed it; refuse a wrong signature."""
+    said, found, lines = str(text).rpartition("\n\n")
+    signed = set()
+    for line in lines.removesuffix("\n").split("\n"):
+        match = SIGNATURE.fullmatch(line)
+        if not found or not match or not lines.endswith("\n"):
+            raise BadError("no signed note")
+        raw = base64.b64decode(match[2])
+        whose = match[1], raw[:4].hex()
+        try:
+            if whose in keys:
+                keys[whose].verify(raw[4:], f"{said}\n".encode())
+                signed.add(whose)
+        except InvalidSignature:
+            raise BadError(f"the signature of {'+'.join(whose)} is wrong") from None
+    return said.split("\n"), signed
+
+
+class Writer:
+    """One writer that signs, line by line."""
+
+    def __init__(self, opened, vkeys):
+        self.name, self.tree, self.since, self.next = opened["writer"], Tree(), 0, None
+        self.sealed, self.roots, self.closed = -1, {}, False
+        signing = opened["signing"]
+        self.key = dict([key_of(signing.get("key"))])
+        said, signed = note_of(signing.get("certificate"), vkeys)
+        if said[:2] != ["auditfold/certificate", signing["key"]] or said[2:3] not in (
+            [],
+            [self.name],
+        ):
+            raise BadError("no certificate of this key and writer")
+        if vkeys and not signed:
+            raise BadError("certified by none of the keys")
+
+    def take(self, event, digits):
+        """Take the next line of this writer."""
+        kind, n = event["event_type"], self.tree.size
+        self.since += kind not in {"key_rotated", "checkpoint"}
+        if kind == "key_rotated":
+            self.next = dict([key_of(event.get("key"))])
+        elif kind == "checkpoint":
+            said, signed = note_of(event.get("note"), self.key)
+            root = base64.b64encode(self.tree.root()).decode()
+            if said != [f"auditfold/{self.name}", str(n), root]:
+                raise BadError(f"says {said[1:2]} lines, want {n} with root {root}")
+            if not signed or self.next is None:
+                raise BadError("not by the current key, or without a next one")
+            self.roots[str(n)] = root
+            self.key, self.next, self.since, self.sealed = self.next, None, 0, n
+        elif self.since > EVERY:
+            raise BadError(f"{self.since} events without a checkpoint")
+        elif kind == "writer_closed" and self.sealed != n - 1:
+            raise BadError("closed without a checkpoint before")
+        self.tree.add(digits)
+
+
+def writers_of(path, vkeys):
+    """Return the writers of a trace that sign; raise BadError with the number of a wrong line."""
+    writer, found, hashes = None, {}, []
+    lines = path.read_bytes().split(b"\n")[:-1]
+    for n, line in enumerate(lines, 1):
+        try:
+            event = json.loads(line)
+            if event["event_type"] == "writer_opened":
+                if vkeys and not event.get("signing"):
+                    raise BadError(f"writer {event['writer']} does not sign")
+                writer = Writer(event, vkeys) if event.get("signing") else None
+                found[event["writer"]] = writer
+            if writer is not None:
+                writer.take(event, event["hash"])
+            hashes.append(event["hash"])
+        except (BadError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise BadError(f"{path}:{n} {error}") from None
+    return found, hashes
+
+
+def check_trace(path, vkeys):
+    """Raise BadError unless a trace and its head are sealed; return who signs, in words."""
+    writers, head = writers_of(path, vkeys)[0], path.with_suffix(".head")
+    if head.exists():
+        origin, size, root = note_of(head.read_text(), {})[0]
+        writer = writers.get(origin.removeprefix("auditfold/"))
+        if writer is None or writer.roots.get(size) != root:
+            raise BadError(f"{head} names a checkpoint that is not in the trace")
+    return f"{sum(writer is not None for writer in writers.values())} of {len(writers)} writers"
+
+
+def check_anchor(path, out, vkeys):
+    """Raise Bad unless the files below *out* extend an anchor."""
+    text = Path(path).read_text()
+    said = note_of(text, vkeys)[0] if "\n\n" in text.rstrip() else text.rstrip().split("\n")
+    _, hashes = writers_of(out / "audit/registry.jsonl", {})
+    tree = Tree(hashes[: int(said[1])])
+    root = base64.b64encode(tree.root()).decode()
+    if said[:3] != [f"auditfold/registry/{hashes[0]}", str(tree.size), root]:
+        raise BadError(f"{path} is not of this registry, or it was cut")
+    for line in said[3:]:
+        name, lines, digits = line.split(" ")
+        there = out / name
+        if not there.exists() or writers_of(there, {})[1][int(lines) - 1 :][:1] != [digits]:
+            raise BadError(f"{there} does not reach as {path} says")
+
+
+def main():
+    """Check what the command line names and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--vkey", action="append", default=[], metavar="KEY")
+    parser.add_argument("--expect", action="append", default=[], metavar="NOTE")
+    parser.add_argument("path", nargs="+", type=Path, metavar="FILE_OR_OUT")
+    given = parser.parse_args()
+    vkeys, wrong = dict(key_of(key) for key in given.vkey), 0
+    for place in given.path:
+        inside = sorted(place.glob("audit/step_*/trace_*.jsonl")) if place.is_dir() else [place]
+        for path in [*inside, *(given.expect if place.is_dir() else [])]:
+            try:
+                if path in inside:
+                    print(f"sealed {path} {check_trace(path, vkeys)}")
+                else:
+                    check_anchor(path, place, vkeys)
+                    print(f"anchored {place} extends {path}")
+            except (BadError, OSError, LookupError, ValueError) as error:
+                wrong += 1
+                print(f"broken {error}")
+    return 3 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Signing a trace: the operator's keys, the keys that a writer uses up, and its checkpoints."""

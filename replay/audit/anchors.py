@@ -1,0 +1,170 @@
+"""Heads and anchors: notes beside the traces, or out of reach, that say how far files reached.
+
+A head is the newest checkpoint of a file's last writer; an anchor is a checkpoint of the registry
+with the reach of all traces, which somebody keeps elsewhere (`auditfold checkpoint`).  Pure.
+Rules: docs/auditing.md, "Anchors".
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from replay.audit.checkpoint import ORIGIN, Checkpoint, NoteError, split_note
+from replay.audit.facts import Claim, Facts, Spot
+from replay.audit.merkle import root
+from replay.audit.names import REGISTRY_NAME, key_of
+from replay.trace.events import Extent
+from replay.trace.folder import HEAD_SUFFIX
+
+if TYPE_CHECKING:
+    from replay.audit.seals import Seal
+
+_REACH: Final = re.compile(r"([^ ]+) ([1-9][0-9]{0,15}) ([0-9a-f]{64})")
+_REGISTRY: Final = f"{ORIGIN}registry/"
+_BODY: Final = 3  # lines of a checkpoint before what extends it
+
+
+class Head(msgspec.Struct, frozen=True):
+    """A head as it was read.
+
+    Attributes:
+        path: As findings call it.
+        name: As events would call it, relative to OUT.
+        text: What stands in it; None where it cannot be read as text.
+    """
+
+    path: str
+    name: str
+    text: str | None
+
+    @property
+    def key(self) -> str:
+        """The key of its trace."""
+        return key_of(f"{self.name.removesuffix(HEAD_SUFFIX)}.jsonl")
+
+
+class Anchor(msgspec.Struct, frozen=True):
+    """An anchor that the files have to extend.
+
+    Attributes:
+        checkpoint: Of the registry.
+        claims: How far each file reached.
+    """
+
+    checkpoint: Checkpoint
+    claims: tuple[Claim, ...]
+
+    @classmethod
+    def parse(cls, text: str, *, path: str) -> "Anchor":
+        """Return the anchor in *text*, a note signed or not; *path* is for messages.
+
+        Raises:
+            NoteError: It is none; says why.
+        """
+        said = f"{text.rstrip()}\n" if "\n\n" not in text.rstrip() else split_note(text)[0]
+        checkpoint = Checkpoint.parse(said)
+        if not checkpoint.origin.startswith(_REGISTRY):
+            raise NoteError(f"a checkpoint of {checkpoint.origin}, want one of a registry")
+        claims = []
+        for line, extension in enumerate(checkpoint.extensions, _BODY + 1):
+            found = _REACH.fullmatch(extension)
+            if found is None:
+                raise NoteError(f"line {line} is no path, lines and hash")
+            extent = Extent(path=found[1], writer=None, lines=int(found[2]), hash=found[3])
+            claims.append(Claim(extent, "expect", Spot(path, line, None, 0), ""))
+        return cls(checkpoint, tuple(claims))
+
+
+def make_anchor(registry: Facts, traces: Iterable[Facts]) -> Checkpoint:
+    """Return the anchor of files as they were read; nothing in them is damaged."""
+    extensions = []
+    for facts in [registry, *traces]:
+        if facts.kind == "chained" and facts.lines:
+            digits = facts.marks[facts.lines].hashes[0].decode()
+            extensions.append(f"{facts.name} {facts.lines} {digits}")
+    hashes = _hashes(registry, registry.lines)
+    origin = f"{_REGISTRY}{hashes[0]}"
+    return Checkpoint(origin, len(hashes), root(hashes), tuple(extensions))
+
+
+def compare_heads(heads: Iterable[Head], traces: Mapping[str, Facts]) -> list[Facts]:
+    """Report what heads name and traces do not hold; return the traces that are not there."""
+    absent = []
+    for head in heads:
+        facts = traces.get(head.key)
+        if facts is None:
+            shown = f"{head.path.removesuffix(HEAD_SUFFIX)}.jsonl"
+            gone = Facts(name=head.key, path=shown, kind="absent")
+            gone.report("missing", None, f"not there, want the trace of which {head.path} speaks")
+            absent.append(gone)
+        elif not facts.damaged and facts.newer is None:
+            _compare_head(head, facts)
+    return absent
+
+
+def _compare_head(head: Head, facts: Facts) -> None:
+    try:
+        said = Checkpoint.parse(split_note(head.text or "")[0])
+    except NoteError as error:
+        facts.report("unsealed", None, f"{head.path}: {error}, want the newest checkpoint")
+        return
+    writer = said.origin.removeprefix(ORIGIN)
+    # The lines of a writer end where the next one begins, or the file does.
+    begins = [span.spot.line for span in facts.spans] + [facts.count + 1]
+    lines = {
+        span.writer: end - span.spot.line for span, end in zip(facts.spans, begins[1:], strict=True)
+    }
+    got = lines.get(writer, 0)
+    if said.size >= got:  # the checkpoint's own line stands behind those that it covers
+        message = f"{got} lines of writer {writer}, want over {said.size}, as {head.path} names"
+        facts.report("cut", facts.behind(), message)
+        return
+    seals: list[Seal] = facts.seals
+    roots = next((seal.roots for seal in seals if seal.writer == writer), None)
+    if roots is not None and roots.get(said.size) != said.root:
+        message = f"no checkpoint of {said.size} lines with root {said.root.hex()}"
+        facts.report("diverged", None, f"{message}, want it, as {head.path} names")
+
+
+def compare_anchors(anchors: Iterable[Anchor], registry: Facts | None) -> None:
+    """Report a registry that does not begin as anchors say; their claims are compared elsewhere."""
+    for anchor in anchors:
+        want = anchor.checkpoint
+        if registry is None or registry.damaged or registry.lines < want.size:
+            continue
+        hashes = _hashes(registry, want.size)
+        if root(hashes) != want.root or want.origin != f"{_REGISTRY}{hashes[0]}":
+            message = f"its first {want.size} lines are not those of the anchor of {want.origin}"
+            registry.report("diverged", None, message)
+
+
+def _hashes(registry: Facts, lines: int) -> list[str]:
+    return [registry.marks[n + 1].hashes[0].decode() for n in range(lines)]
+
+
+def anchored_lines(
+    anchors: Sequence[Anchor], traces: Mapping[str, Facts], registry: Facts | None
+) -> dict[str, int]:
+    """Return how many lines of each file anchors prove, by the file's path.
+
+    An anchor names lines, and these name lines of other files.
+    """
+    files = {key: facts for key, facts in traces.items() if facts.kind == "chained"}
+    if registry is not None:
+        files[key_of(REGISTRY_NAME)] = registry
+    reach = dict.fromkeys(files, 0)
+    links = [("", claim) for anchor in anchors for claim in anchor.claims]
+    links += [(key, claim) for key, facts in files.items() for claim in facts.claims]
+    moved = True
+    while moved:
+        moved = False
+        for key, claim in links:
+            target = key_of(claim.extent.path)
+            said = not key or (claim.spot.seq or 0) < reach[key]
+            if said and target in files:
+                lines = min(claim.extent.lines, files[target].lines)
+                moved = moved or lines > reach[target]
+                reach[target] = max(lines, reach[target])
+    return {facts.path: reach[key] for key, facts in files.items()}

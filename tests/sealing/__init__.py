@@ -1,0 +1,1 @@
+"""Checkpoints, keys and anchors."""
