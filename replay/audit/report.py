@@ -11,14 +11,15 @@ if TYPE_CHECKING:
     from replay.audit.seals import Seal
 
 
-class FileVerdict(msgspec.Struct, frozen=True):
+class FileVerdict(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one file amounts to.
 
     Attributes:
         path: The file.
         lines: Its whole lines.
         verdict: The worst that a finding forces.
-        anchored: How many lines an anchor proves; None where no anchor was given.
+        anchored: How many lines an anchor proves; None, and not in the JSON, where no
+            anchor was given.
     """
 
     path: str
@@ -69,14 +70,17 @@ class Outputs(msgspec.Struct):
         setattr(self, item.state, getattr(self, item.state) + 1)
 
 
-class AuditReport(msgspec.Struct):
-    """What an audit found; as JSON it is the object that `auditfold audit --json` prints."""
+class AuditReport(msgspec.Struct, omit_defaults=True):
+    """What an audit found; as JSON it is the object that `auditfold audit --json` prints.
+
+    `signatures` is not in the JSON where nobody signs.
+    """
 
     verdict: Verdict
     files: list[FileVerdict]
     outputs: Outputs
-    signatures: list[Signed]
     findings: list[Finding]
+    signatures: list[Signed] = msgspec.field(default_factory=list)
 
     def exit_code(self) -> int:
         """Return 4 for a newer version; else 3 for an evidence error; else 1 for a bad answer."""

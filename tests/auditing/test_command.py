@@ -44,7 +44,7 @@ def test_json_is_the_object_of_the_documentation(out: Path) -> None:
     assert done.returncode == 1
     assert done.stdout.count(b"\n") == 1
     found = json.loads(done.stdout)
-    assert list(found) == ["verdict", "files", "outputs", "signatures", "findings"]
+    assert list(found) == ["verdict", "files", "outputs", "findings"]
     assert found["verdict"] == "complete"
     assert found["files"] == [
         {"path": REGISTRY, "lines": 2, "verdict": "complete"},

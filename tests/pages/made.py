@@ -314,4 +314,4 @@ def audited(verdict: Verdict = Verdict.COMPLETE, *, text: str = "x") -> Audited:
     outputs = Outputs()
     outputs.add(item)
     files = [FileVerdict("audit/step_04/trace_04.jsonl", 10, verdict)]
-    return Audited(AuditReport(verdict, files, outputs, [], [finding]), "out", at(9000), 0.25)
+    return Audited(AuditReport(verdict, files, outputs, [finding]), "out", at(9000), 0.25)
