@@ -99,6 +99,7 @@ class _Scan:
         self._facts.seals.append(self.seal)
         self._open()
         n, offset, since, add = -1, self._span.spot.offset, 0, self._hashes.append
+        line = b""
         for n, line in enumerate(lines):
             since += 1
             if b'"checkpoint"' in line or b'"key_rotated"' in line:
@@ -109,7 +110,8 @@ class _Scan:
             add(line[_DIGITS])
             offset += len(line)
         if self._span.closed and self._at != n - 1:
-            self._wrong(n, offset, "closed without a checkpoint of all lines before")
+            at = offset - len(line)
+            self._wrong(n, at, "closed without a checkpoint of all lines before")
 
     def _special(self, line: bytes, n: int, offset: int, since: int) -> int:
         """Take a line that may be of the seal; return the events since the last checkpoint."""

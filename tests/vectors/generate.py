@@ -7,10 +7,10 @@ anew, the repository does not keep them.
 import argparse
 from pathlib import Path
 
-from tests.vectors import invalid_files, invalid_lines, valid_vectors
+from tests.vectors import invalid_files, invalid_lines, sealed_vectors, valid_vectors
 from tests.vectors.vector import Vector, made
 
-_MODULES = valid_vectors, invalid_lines, invalid_files
+_MODULES = valid_vectors, invalid_lines, invalid_files, sealed_vectors
 
 
 def vectors() -> list[Vector]:

@@ -12,21 +12,23 @@ from replay.findings import Finding as AuditFinding
 from replay.trace.line import MAX_LINE
 from tests.vectors.making import REGISTRY, Out, lines_of, offsets_of, seq_of
 
-Kind = Literal["valid", "invalid"]
+Kind = Literal["valid", "invalid", "sealed"]
 ALONE: Final = "trace_04.jsonl"
 
 
 @dataclass
 class Vector:
-    """One vector in the making; `valid` and `invalid` fill it.
+    """One vector in the making; the modules of this package fill it.
 
     Attributes:
         name: What was done, in words joined by `_`.
-        kind: `valid` exits 0, `invalid` does not.
+        kind: `valid` exits 0, `invalid` does not; `sealed` is audited with a verifier key.
         about: What was done, in a sentence.
         large: It is made for each test run and not kept in the repository.
         files: Bytes by name, relative to the vector's folder.
         findings: (code, path, line) that an audit reports.
+        vkey: The verifier key that the audit is given.
+        anchor: A note that the files have to extend.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Vector:
     large: bool = False
     files: dict[str, bytes] = field(default_factory=dict)
     findings: list[tuple[str, str, int | None]] = field(default_factory=list)
+    vkey: str = ""
+    anchor: str = ""
 
     def folder(self, out: Out, **changed: bytes | None) -> None:
         """Take all files of *out*; *changed* has other bytes for `registry` or `trace`."""
@@ -63,11 +67,13 @@ class Vector:
 
     def expected(self) -> dict[str, Any]:
         """Return the content of `expected.json`."""
-        files = {name: self._lines(name) for name in self.files}
+        files = {name: self._lines(name) for name in self.files if not name.endswith(".head")}
         files.update({path: 0 for _, path, _ in self.findings if path not in files})
         verdict = self._verdict(None)
         return {
             "about": self.about,
+            **({"vkey": self.vkey} if self.vkey else {}),
+            **({"anchor": self.anchor} if self.anchor else {}),
             "path": self.path(),
             "verdict": verdict,
             "exit": self._exit(),
@@ -148,5 +154,5 @@ def made() -> Iterator[Vector]:
         about = " ".join((fill.__doc__ or "").split())
         one = Vector(fill.__name__, kind, about, large)
         fill(one)
-        assert (one.expected()["exit"] == 0) == (kind == "valid"), one.name
+        assert kind == "sealed" or (one.expected()["exit"] == 0) == (kind == "valid"), one.name
         yield one
