@@ -14,6 +14,7 @@ NAMES = (
     "records",
     "redact",
     "audit",
+    "sealing",
     "fold",
     "memory",
     "page",

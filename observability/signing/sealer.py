@@ -98,12 +98,12 @@ class Sealer:
     def _signed(self, file: Sealed, *, last: bool) -> str:
         """Return the note over the lines so far."""
         count = file.lines - self._begin - self._tree.size
-        leaves, recent = [], file.recent
+        hashes, recent = [], file.recent
         for _ in range(count):
             recent, digest = recent
-            leaves.append(bytes.fromhex(digest.decode()))
+            hashes.append(digest)
         tree = self._tree.copy()
-        tree.extend(leaves[::-1])
+        tree.extend(bytes.fromhex(b"".join(hashes[::-1]).decode()))
         self._tree = tree
         text = Checkpoint(self._origin, tree.size, tree.root()).text()
         cosigned = self._operator.sign(text) if last and self._operator is not None else ""

@@ -15,6 +15,7 @@ Hash: TypeAlias = bytes | str
 """A hash as its 32 bytes, or as 64 hex digits."""
 
 _LENGTH: Final = 32
+_PAIR: Final = 64
 EMPTY: Final = sha256(b"").digest()
 
 
@@ -38,18 +39,21 @@ class Tree:
         other.size, other._peaks = self.size, self._peaks.copy()
         return other
 
-    def extend(self, leaves: Sequence[bytes]) -> None:
-        """Add leaf hashes of 32 bytes.  Cost: 0.4 us each when many come at a time."""
-        nodes, peaks, level = list(leaves), self._peaks, 0
-        self.size += len(nodes)
+    def extend(self, leaves: bytes) -> None:
+        """Add leaf hashes, 32 bytes each, without anything in between.
+
+        Cost: 0.4 us each when many come at a time.
+        """
+        nodes, peaks, level = leaves, self._peaks, 0
+        self.size += len(leaves) // _LENGTH
         while nodes:
             if level == len(peaks):
                 peaks.append(None)
-            if (waiting := peaks[level]) is not None:
-                nodes.insert(0, waiting)
-            peaks[level] = nodes.pop() if len(nodes) % 2 else None
-            pairs = range(0, len(nodes), 2)
-            nodes = [sha256(b"\1" + nodes[n] + nodes[n + 1]).digest() for n in pairs]
+            nodes = (peaks[level] or b"") + nodes
+            odd = len(nodes) % _PAIR
+            peaks[level] = nodes[-odd:] if odd else None
+            pairs = range(0, len(nodes) - odd, _PAIR)
+            nodes = b"".join([sha256(b"\1" + nodes[n : n + _PAIR]).digest() for n in pairs])
             level += 1
 
     def root(self) -> bytes:
@@ -80,7 +84,7 @@ def root(hashes: Iterable[Hash]) -> bytes:
     'e3b0c44298fc1c14'
     """
     tree = Tree()
-    tree.extend([_raw(one) for one in hashes])
+    tree.extend(b"".join(map(_raw, hashes)))
     return tree.root()
 
 

@@ -29,7 +29,7 @@ from replay.audit.merkle import Tree
 EVERY: Final = 256  # events of a writer before its next checkpoint
 
 _DIGITS: Final = slice(-67, -3)
-_HASH: Final = 32
+_BLOCK: Final = 32  # lines looked at together; one in eight has something of a seal
 
 
 class Seal(msgspec.Struct):
@@ -98,20 +98,33 @@ class _Scan:
         """Take all lines of the writer."""
         self._facts.seals.append(self.seal)
         self._open()
-        n, offset, since, add = -1, self._span.spot.offset, 0, self._hashes.append
-        line = b""
-        for n, line in enumerate(lines):
-            since += 1
-            if b'"checkpoint"' in line or b'"key_rotated"' in line:
-                since = self._special(line, n, offset, since)
-            if since > EVERY:
-                self._wrong(n, offset, f"{since} events without a checkpoint, want one by now")
-                since = 0
-            add(line[_DIGITS])
-            offset += len(line)
-        if self._span.closed and self._at != n - 1:
+        n, offset, line = 0, self._span.spot.offset, b""
+        while block := list(islice(lines, _BLOCK)):
+            whole = b"".join(block)
+            plain = b'"checkpoint"' not in whole and b'"key_rotated"' not in whole
+            if plain and self._since + len(block) <= EVERY:
+                self._since += len(block)
+                self._hashes += [line[_DIGITS] for line in block]
+            else:
+                at = offset
+                for k, line in enumerate(block, n):
+                    self._line(line, k, at)
+                    at += len(line)
+            n, offset, line = n + len(block), offset + len(whole), block[-1]
+        if self._span.closed and self._at != n - 2:
             at = offset - len(line)
-            self._wrong(n, at, "closed without a checkpoint of all lines before")
+            self._wrong(n - 1, at, "closed without a checkpoint of all lines before")
+
+    def _line(self, line: bytes, n: int, offset: int) -> None:
+        """Take one line, the *n*-th of the writer from 0."""
+        self._since += 1
+        if b'"checkpoint"' in line or b'"key_rotated"' in line:
+            self._since = self._special(line, n, offset, self._since)
+        if self._since > EVERY:
+            message = f"{self._since} events without a checkpoint, want one by now"
+            self._wrong(n, offset, message)
+            self._since = 0
+        self._hashes.append(line[_DIGITS])
 
     def _special(self, line: bytes, n: int, offset: int, since: int) -> int:
         """Take a line that may be of the seal; return the events since the last checkpoint."""
@@ -180,8 +193,7 @@ class _Scan:
 
     def _grow(self) -> None:
         """Take the hashes so far into the tree."""
-        raw = bytes.fromhex(b"".join(self._hashes).decode())
-        self._tree.extend([raw[at : at + _HASH] for at in range(0, len(raw), _HASH)])
+        self._tree.extend(bytes.fromhex(b"".join(self._hashes).decode()))
         self._hashes.clear()
 
     def _wrong(self, n: int, offset: int, message: str) -> None:

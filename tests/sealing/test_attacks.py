@@ -178,7 +178,7 @@ def resigned(
                 fields["note"] = f"{text}\n{mine[current].sign(text)}"
             current = following
         whole, previous = seal(previous, orjson.dumps(fields)[:-1])
-        tree.extend([bytes.fromhex(previous.decode())])
+        tree.extend(bytes.fromhex(previous.decode()))
         made.append(whole)
     return made
 

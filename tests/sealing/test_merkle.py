@@ -64,7 +64,7 @@ def test_a_tree_that_grows_in_any_steps_has_the_same_root(cuts: list[int]) -> No
     tree, at = Tree(), 0
     for cut in sorted(cuts):
         before = tree.copy()
-        tree.extend(LEAVES[at:cut])
+        tree.extend(b"".join(LEAVES[at:cut]))
         assert (before.size, before.root()) == (at, mth(LEAVES[:at]))
         at = cut
         assert (tree.size, tree.root()) == (at, mth(LEAVES[:at]))
