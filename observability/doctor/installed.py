@@ -32,6 +32,7 @@ CORE: Final = {
 EXTRAS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "report": ("reports as HTML", {"jinja2": "3.1"}),
     "resources": ("CPU, memory and IO of nodes, where the system does not say", {"psutil": "6"}),
+    "sign": ("signed traces, and audit --vkey", {"cryptography": "43"}),
     "watch": ("tail -f without waiting for the next look", {"watchfiles": "1"}),
 }
 
