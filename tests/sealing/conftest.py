@@ -1,0 +1,5 @@
+"""Fixtures."""
+
+from tests.writing.conftest import memory
+
+__all__ = ["memory"]

@@ -1,0 +1,127 @@
+"""Signals, kills and full disks in the middle of a checkpoint break no seal."""
+
+import errno
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import pytest
+
+from observability.journal import Journal, JournalError
+from observability.signing.keys import VARIABLE
+from replay.audit import seals
+from replay.findings import Verdict
+from tests.sealing.signed import WORKFLOW, Signer, codes
+from tests.writing.oracle import count
+
+
+@pytest.mark.parametrize("mode", ["once", "often"])
+def test_a_checkpoint_that_a_handler_interrupts_is_finished_or_begun_again(
+    memory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    signer = Signer(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.sealing.storm", memory, mode, "20261129"],
+        env={**os.environ, VARIABLE: str(signer.operator)},
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    said = json.loads(done.stdout)
+    assert said["interruptions"] > 100
+
+    monkeypatch.setattr(seals, "EVERY", 8)
+    report = signer.audit(memory)
+
+    assert (report.verdict, report.findings) == (Verdict.COMPLETE, [])
+    found = count(memory)
+    assert max(found.values()) == 1
+    assert set(said["acknowledged"]) <= set(found) <= set(said["begun"])
+
+
+def killed_life(out: Path, signer: Signer, seconds: float) -> int:
+    """Let a signing child write for so long, kill it, and return what it had acknowledged."""
+    tells, told = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(tells)
+            journal = Journal(out, WORKFLOW, signing_key=signer.file)
+            while True:
+                for n in range(700):
+                    journal.append("tick", {"n": f"{os.getpid()}.{time.monotonic_ns()}.{n}"})
+                    os.write(told, b".")
+                journal.close()
+                journal = Journal(out, WORKFLOW, signing_key=signer.file)
+        finally:
+            os._exit(1)
+    os.close(told)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGKILL)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    with os.fdopen(tells, "rb") as pipe:
+        return len(pipe.read())
+
+
+CYCLES = 200 if os.environ.get("AUDITFOLD_SOAK") == "1" else 20
+
+
+def test_a_killed_signing_writer_never_looks_tampered_with(tmp_path: Path) -> None:
+    chance, signer, out, acknowledged = random.Random(7), Signer(tmp_path), tmp_path / "out", 0
+
+    for _ in range(CYCLES):
+        acknowledged += killed_life(out, signer, 0.02 + 0.2 * chance.random())
+        if (out / "audit").exists() and count(out):
+            report = signer.audit(out)
+            assert report.verdict in {Verdict.COMPLETE, Verdict.INTACT_PREFIX}
+            assert codes(report) <= {"not_closed", "torn", "unregistered", "empty"}
+
+    Journal(out, WORKFLOW, signing_key=signer.file).close()
+    report = signer.audit(out)
+    assert (report.verdict, report.findings) == (Verdict.COMPLETE, [])
+    found = count(out)
+    assert max(found.values()) == 1
+    assert sum(found.values()) >= acknowledged
+
+
+def test_a_full_disk_in_the_middle_of_a_checkpoint_ends_the_file_and_not_the_evidence(
+    tmp_path: Path,
+) -> None:
+    signer = Signer(tmp_path)
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            # Smaller than what 256 events and their checkpoint take, by every size in turn.
+            refused: list[int | None] = []
+            acknowledged = 0
+            for limit in range(100_000, 100_800, 37):
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, -1))
+                journal = Journal(tmp_path / f"{limit}", WORKFLOW, signing_key=signer.file)
+                for n in range(400):
+                    try:
+                        journal.append("tick", {"n": n, "text": "x" * 20})
+                        acknowledged += 1
+                    except JournalError as error:
+                        refused.append(error.errno)
+                journal.close()
+            assert set(refused) == {errno.EFBIG}
+            status = 0
+        except BaseException:  # noqa: BLE001 - told in the status
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
+
+    for limit in range(100_000, 100_800, 37):
+        report = signer.audit(tmp_path / f"{limit}")
+        assert (report.verdict, report.findings) == (Verdict.COMPLETE, []), limit
+        assert len(report.signatures) == 2
