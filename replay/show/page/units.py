@@ -120,7 +120,7 @@ class Unit(NamedTuple):
             return ""
         # What a step says comes first: a file often says only that one of its steps failed.
         said = [
-            f"{step.name}: {step.error or step.status}" for step in self.steps if step.status in BAD
+            f"{step.name}: {step.error or step.status}" for step in self._bad_steps
         ]
         checks = [
             f"check {check.get('name')}: {check.get('detail') or 'failed'}"
@@ -135,7 +135,7 @@ class Unit(NamedTuple):
     @property
     def traceback(self) -> str:
         """The traceback of the last attempt, or one that was captured; perhaps empty."""
-        of_steps = (step.traceback for step in self.steps if step.status in BAD)
+        of_steps = (step.traceback for step in self._bad_steps)
         return self.own_traceback or next(of_steps, "")
 
     @property
@@ -155,10 +155,19 @@ class Unit(NamedTuple):
     @property
     def steps(self) -> list["Unit"]:
         """The steps of a file."""
-        return [
-            Unit("step", f"{self.anchor}s{place}", step)
-            for place, step in enumerate(self.view.get("steps") or (), 1)
-        ]
+        return [self._step(place, step) for place, step in enumerate(self._step_views, 1)]
+
+    @property
+    def _bad_steps(self) -> "Iterator[Unit]":
+        steps = enumerate(self._step_views, 1)
+        return (self._step(*step) for step in steps if step[1].get("status") in BAD)
+
+    @property
+    def _step_views(self) -> Sequence[View]:
+        return self.view.get("steps") or ()
+
+    def _step(self, place: int, view: View) -> "Unit":
+        return Unit("step", f"{self.anchor}s{place}", view)
 
     @property
     def review(self) -> Review | None:
@@ -168,7 +177,11 @@ class Unit(NamedTuple):
     @property
     def reviews(self) -> "list[tuple[Unit, Review]]":
         """The requests of the unit and of its steps, each of them once."""
-        of_steps = [(step, step.review) for step in self.steps if step.review is not None]
+        of_steps = [
+            (self._step(place, step), found)
+            for place, step in enumerate(self._step_views, 1)
+            if (found := review_of(step)) is not None
+        ]
         own = self.review
         # A file takes over the flag of its first step that has one.
         taken = {review.reason for _, review in of_steps}
@@ -244,7 +257,8 @@ def tree_of(report: View) -> Tree:
 def review_of(view: View) -> Review | None:
     """Return the request for a person's look in *view*, None if there is none."""
     found = view.get("review")
-    if not isinstance(found, Mapping) or not (found.get("flagged") or found.get("decision")):
+    # Not Mapping: to ask that takes longer than all the rest, and a report is JSON.
+    if not isinstance(found, dict) or not (found.get("flagged") or found.get("decision")):
         return None
     return Review(
         reason=str(found.get("reason") or ""),
