@@ -15,6 +15,7 @@ NAMES = (
     "redact",
     "audit",
     "fold",
+    "reports",
     "memory",
     "page",
     "tail_latency",

@@ -68,11 +68,14 @@ def _batches_of(
         reader = EventReader(io.BytesIO(piece), sources[place].name, offset=offset)
         for events in reader.batches():
             # Older lines do not name their run; a span has those of one run only.
-            yield reader, [
-                (at, event)
-                for at, event in enumerate(events)
-                if event.run_id == run_id or not event.hash
-            ]
+            yield (
+                reader,
+                [
+                    (at, event)
+                    for at, event in enumerate(events)
+                    if event.run_id == run_id or not event.hash
+                ],
+            )
 
 
 def stretches_of(

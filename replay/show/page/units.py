@@ -119,17 +119,18 @@ class Unit(NamedTuple):
         if self.status not in BAD:
             return ""
         # What a step says comes first: a file often says only that one of its steps failed.
-        said = [
-            f"{step.name}: {step.error or step.status}" for step in self._bad_steps
-        ]
+        said = [f"{step.name}: {step.error or step.status}" for step in self._bad_steps]
         checks = [
-            f"check {check.get('name')}: {check.get('detail') or 'failed'}"
+            f"check {check.get('name')}: {check['detail']}"
+            if check.get("detail")
+            else f"Check {str(check.get('name'))!r} failed"
             for check in view.get("checks") or ()
             if not check.get("ok")
         ]
-        # What an end adds to the errors is what steps and checks have said.
+        # What an end adds to the errors is what steps and checks have said, of a step in a row.
         whole = "\n".join([*said, *checks])
-        own = [str(text) for text in view.get("errors") or () if text and str(text) not in whole]
+        texts = [str(text) for text in view.get("errors") or () if text]
+        own = [text for text in texts if any(part not in whole for part in text.split("; "))]
         return "\n".join(dict.fromkeys([*said, *own, *checks]))
 
     @property
