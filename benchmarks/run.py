@@ -16,6 +16,7 @@ NAMES = (
     "audit",
     "sealing",
     "fold",
+    "reports",
     "memory",
     "page",
     "tail_latency",

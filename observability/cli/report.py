@@ -17,6 +17,7 @@ from observability.cli.reading import choose_run, exit_code, open_place, say_dam
 from observability.cli.runs import readable_twice
 from observability.cli.screen import is_terminal, print_json, say, write_bytes
 from observability.files import write_beside
+from replay.fold.collector import paused_collector
 from replay.fold.lines import report_state
 from replay.fold.report import ReportState, node_views, report_chunks, report_head
 from replay.fold.run_units import file_views, other_views, step_views
@@ -112,7 +113,7 @@ def command(
     interrupted.
     """
     _check_usage(output, form=form, template=template, opened=opened, as_json=as_json)
-    with readable_twice(path) as readable:
+    with paused_collector(), readable_twice(path) as readable:
         place, sources = open_place(readable)
         _refuse_evidence(output, place)
         index = fold(sources, spans=True)

@@ -108,3 +108,5 @@ _ACTIONS: Final[dict[str, Callable[[Facts, Tally, Mapping[str, Any], Spot], None
     "artifact_written": _on_output,
     "node_result": _on_result,
 }
+# As they stand in a line; events of any other type change nothing here.
+ACTING: Final = frozenset(name.encode() for name in _ACTIONS)

@@ -18,14 +18,12 @@ from replay.audit.facts import Facts, Mark, Spot
 from replay.audit.lines import Lines
 from replay.audit.notes import VerifierKey
 from replay.audit.proof import Matcher, Shapes, hour_of, is_utf8, tail_of
-from replay.audit.sayings import act
+from replay.audit.sayings import ACTING, act
 from replay.audit.writers import Writers
 from replay.trace.events import EVENT_TYPES
 from replay.trace.line import GENESIS
 from replay.trace.schema import decode_event
 
-# Events that change nothing here.
-_PLAIN: Final = frozenset({b"node_retry", b"message", b"gap"})
 _GROUPS: Final = re.Match.groups
 _OPENING: Final = b'{"v":1,"seq":%d,'
 _OPENING_TO_HOUR: Final = b'{"v":1,"seq":%%d,"timestamp":"%s'
@@ -202,16 +200,20 @@ class TraceScan(Lines):
         return list(map(match, lines, repeat(self._behind_hour)))
 
     def _count(self, lines: Sequence[bytes], found: Sequence[Any]) -> bool:
-        """Count *lines* if all are node events of this writer; return whether they are."""
+        """Take *lines* together, if all are this writer's, and node events or none that act.
+
+        Returns:
+            Whether they were taken.
+        """
         if not all(map(bytes.isascii, lines)):
             return False
         event_types, tails, keys, *others = zip(*map(_GROUPS, found), strict=True)
-        if (
-            tails.count(self._tail) != len(found)
-            or not NODE_EVENTS.issuperset(event_types)
-            or None in keys
-            or any(map(any, others))
-        ):
+        if tails.count(self._tail) != len(found):
+            return False
+        kinds = set(event_types)
+        if kinds.isdisjoint(ACTING):
+            return not any(map(_of_writer, kinds))
+        if not NODE_EVENTS.issuperset(kinds) or None in keys or any(map(any, others)):
             return False
         self.writers.tally.nodes.update(zip(keys, event_types, strict=True))
         return True
@@ -229,11 +231,11 @@ class TraceScan(Lines):
         """
         for n, match in enumerate(found, begin):
             event_type, tail, key, *others = match.groups()
-            if tail != self._tail or event_type.startswith(b"writer_") or not is_utf8(block[n]):
+            if tail != self._tail or _of_writer(event_type) or not is_utf8(block[n]):
                 return n - begin
             if event_type in NODE_EVENTS and key is not None and not any(others):
                 self.writers.tally.nodes[key] = event_type
-            elif event_type not in _PLAIN:
+            elif event_type in ACTING:
                 self._at(block, place, n)
                 fields = orjson.loads(block[n])
                 act(self.facts, self.writers.tally, fields, self.spot(self.seq))
@@ -311,6 +313,11 @@ class TraceScan(Lines):
 def _no_match(line: bytes, begin: int = 0) -> None:
     """Match nothing."""
     del line, begin
+
+
+def _of_writer(event_type: bytes) -> bool:
+    """Return whether a writer says it of itself."""
+    return event_type.startswith(b"writer_")
 
 
 def _writer_of(line: bytes) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any, Final
 
+from replay.fold.collector import paused_collector
 from replay.fold.files import OpenFiles, Resumed, Source
 from replay.fold.report import ReportState
 from replay.fold.run import apply, beginning
@@ -28,11 +29,13 @@ def report_state(sources: Sequence[Source], fold: Fold[Any], run_id: str) -> Rep
         OSError, NewerVersionError: As `lines_of` does.
     """
     found: ReportState | None = None
-    for event, _ in lines_of(sources, fold.spans(run_id), run_id):
-        if found is None:
-            found = beginning(event, ReportState)
-            found.run_id = run_id
-        apply(found, event)
+    with paused_collector():
+        for _, events in _batches_of(sources, fold.spans(run_id), run_id):
+            for _, event in events:
+                if found is None:
+                    found = beginning(event, ReportState)
+                    found.run_id = run_id
+                apply(found, event)
     if found is None:
         raise TraceError(sources[0].name, f"run {run_id}: its lines are gone")
     state = fold.run(run_id)
@@ -52,13 +55,27 @@ def lines_of(
         TraceError, OSError: A source cannot be opened or read.
         NewerVersionError: A right line of a newer format version has come since.
     """
+    for reader, events in _batches_of(sources, spans, run_id):
+        for at, event in events:
+            yield event, reader.line(at)
+
+
+def _batches_of(
+    sources: Sequence[Source], spans: Sequence[Span], run_id: str
+) -> Iterator[tuple[EventReader, list[tuple[int, Event]]]]:
+    """Yield some events of a run at a time: (what reads them, (number in its list, event))."""
     for place, offset, piece in stretches_of(sources, spans):
         reader = EventReader(io.BytesIO(piece), sources[place].name, offset=offset)
         for events in reader.batches():
-            for at, event in enumerate(events):
-                # Older lines do not name their run; a span has those of one run only.
-                if event.run_id == run_id or not event.hash:
-                    yield event, reader.line(at)
+            # Older lines do not name their run; a span has those of one run only.
+            yield (
+                reader,
+                [
+                    (at, event)
+                    for at, event in enumerate(events)
+                    if event.run_id == run_id or not event.hash
+                ],
+            )
 
 
 def stretches_of(

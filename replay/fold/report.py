@@ -31,30 +31,24 @@ from replay.fold.run import (
 )
 from replay.fold.run_units import file_views, other_views, report_heads, step_views
 from replay.fold.runs import Fold, Standing
+from replay.fold.units import HANDLERS as OF_UNITS
 from replay.fold.units import Units
 from replay.trace.events import (
     ArtifactRead,
     ArtifactWritten,
     Captured,
-    CheckMade,
     Event,
-    ExceptionRaised,
     Message,
-    MetadataChanged,
     NodeFailed,
     NodeResult,
     NodeRetried,
     NodeSkipped,
     NodeStarted,
     NodeSucceeded,
-    ProgressSet,
     ResourceUsage,
-    ReviewCleared,
-    ReviewRequested,
     Seconds,
     UnitAttached,
     UnitBegun,
-    UnitEdited,
     UnitStatusSet,
     WorkflowStarted,
 )
@@ -234,15 +228,37 @@ def on_artifact_written(state: ReportState, event: ArtifactWritten) -> None:
         _extras(node).outputs.append(output)
 
 
+def on_unit_begin(state: ReportState, event: UnitBegun) -> None:
+    """A unit begins, the first time that this is said of it."""
+    state.units.begin(event)
+
+
+def _on_unit(handler: Callable[[Any, Any, Any], None]) -> Callable[[Any, Any], None]:
+    """Return what lets *handler* change the unit that an event is about, if that has begun."""
+
+    def on_unit(state: ReportState, event: Any) -> None:
+        # `Units.apply` without looking up what is known: most events of a report are these.
+        units = state.units
+        if event.unit != units.unit:
+            units.turn_to(event.unit)
+        if units.state is not None:
+            handler(units.state, event, units.parent)
+
+    return on_unit
+
+
+_say_of_unit: Final = _on_unit(OF_UNITS[Message])
+_set_status: Final = _on_unit(OF_UNITS[UnitStatusSet])
+
+
 def on_message(state: ReportState, event: Message) -> None:
     """A message about a unit or a node that is known stands there, any other at the run."""
     if event.unit is not None:
-        state.units.apply(event)
-        if event.level == "note":
-            return
-    runs.on_message(state, event)
-    if event.unit is not None:
+        _say_of_unit(state, event)
+        if event.level != "note":
+            runs.on_message(state, event)
         return
+    runs.on_message(state, event)
     said = _said(event)
     node = _known(state, event)
     if node is not None:
@@ -253,16 +269,11 @@ def on_message(state: ReportState, event: Message) -> None:
         state.messages.append(said)
 
 
-def on_unit(state: ReportState, event: Any) -> None:
-    """What is said of a unit is that unit's."""
-    state.units.apply(event)
-
-
 def on_unit_status(state: ReportState, event: UnitStatusSet) -> None:
     """Failures are the run's as well."""
     if event.status == FAILED or state.failed_units:
         runs.on_unit_status(state, event)
-    state.units.apply(event)
+    _set_status(state, event)
 
 
 def on_unit_attached(state: ReportState, event: UnitAttached) -> None:
@@ -296,19 +307,12 @@ ReportState.HANDLERS = {
     NodeResult: on_node_result,
     ArtifactWritten: on_artifact_written,
     Message: on_message,
-    **dict.fromkeys(
-        (
-            UnitBegun,
-            ProgressSet,
-            CheckMade,
-            MetadataChanged,
-            UnitEdited,
-            ReviewRequested,
-            ReviewCleared,
-            ExceptionRaised,
-        ),
-        on_unit,
-    ),
+    UnitBegun: on_unit_begin,
+    **{
+        kind: _on_unit(handler)
+        for kind, handler in OF_UNITS.items()
+        if kind not in {UnitStatusSet, UnitAttached, Message, Captured}
+    },
     UnitStatusSet: on_unit_status,
     UnitAttached: on_unit_attached,
     Captured: on_captured,

@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, NamedTuple, overload
 
 import msgspec
 
+from replay.fold.collector import paused_collector
 from replay.fold.files import (
     END,
     LAST,
@@ -379,7 +380,7 @@ def fold(
         folded.files[source.name] = FileState(
             name=source.name, offset=source.begin, key=(source.before, "", -1)
         )
-    with ExitStack() as stack:
+    with paused_collector(), ExitStack() as stack:
         cut = END if at is None or at.time is None else (at.time, LAST, 0)
         folded.walk(folded.cursors(sources, stack, at), cut=cut, only=only)
     return folded

@@ -64,7 +64,7 @@ def needs_review(state: UnitState) -> bool:
     """Return whether a unit, or one of its steps, is flagged."""
     if state.review.flagged:
         return True
-    return isinstance(state, FileState) and any(step.review.flagged for step in state.steps)
+    return type(state) is FileState and any(step.review.flagged for step in state.steps)
 
 
 def review_reason(state: FileState) -> str | None:
@@ -96,7 +96,8 @@ def unit_view(
         now_us: Where the duration of what runs ends, CLOCK_MONOTONIC.
         running_as: The status of what runs: `interrupted` when nobody runs it any more.
     """
-    if isinstance(state, PipelineState):
+    # Not isinstance, which takes four times as long for a struct of another type.
+    if type(state) is PipelineState:
         view = pipeline_head(state, running_as=running_as)
         view["steps"] = [unit_view(step, now_us, running_as=running_as) for step in state.steps]
         view["files"] = [unit_view(file, now_us, running_as=running_as) for file in state.files]
@@ -117,9 +118,9 @@ def unit_view(
         "reopened": state.reopened,
         "report_version": SCHEMA_VERSION,
     }
-    if isinstance(state, StepState):
+    if type(state) is StepState:
         view["checks"] = [_check(check) for check in state.checks or ()]
-    elif isinstance(state, FileState):
+    elif type(state) is FileState:
         del view["id"]
         view |= {
             "label": state.name,

@@ -218,7 +218,7 @@ def rollup(state: PipelineState, *, running_as: str = RUNNING) -> str:
 
 def percent(state: UnitState) -> int:
     """Return how far a unit is: a file by its steps, of those planned where that is known."""
-    if not isinstance(state, FileState) or state.status == SUCCEEDED:
+    if type(state) is not FileState or state.status == SUCCEEDED:
         return state.percent
     total = max(len(state.steps), state.n_steps or 0)
     if not total:
@@ -306,20 +306,22 @@ def _taken_over(event: UnitBegun, held: dict[str, Any]) -> UnitState:
 
 def fits(parent: UnitState, state: UnitState) -> bool:
     """Return whether *state* may stand in *parent*: files in a batch, others in either."""
-    if isinstance(state, PipelineState):
+    inner, outer = type(state), type(parent)
+    if inner is PipelineState:
         return False
-    if isinstance(parent, PipelineState):
-        return True
-    return isinstance(parent, FileState) and not isinstance(state, FileState)
+    return outer is PipelineState or (outer is FileState and inner is not FileState)
 
 
 def place(parent: UnitState, state: UnitState, event: Event) -> None:
     """Make *state* the last of *parent*'s units, files by themselves."""
-    if isinstance(parent, FileState):
-        parent.steps.append(state)
-    elif isinstance(parent, PipelineState):
-        (parent.files if isinstance(state, FileState) else parent.steps).append(state)
+    if type(parent) is PipelineState:
         parent.updated_at = event.timestamp
+        if type(state) is FileState:
+            parent.files.append(state)
+        else:
+            parent.steps.append(state)
+    elif type(parent) is FileState:
+        parent.steps.append(state)
     else:
         return
     parent.tally[state.status] = parent.tally.get(state.status, 0) + 1
@@ -335,9 +337,9 @@ def on_unit_status(state: UnitState, event: UnitStatusSet, parent: UnitState | N
         state.reopened = True
         if status not in TERMINAL and state.percent == _ALL:
             state.percent = 0
-    if isinstance(parent, FileState):
+    if type(parent) is FileState:
         _move(parent.tally, before, status)
-    elif isinstance(parent, PipelineState):
+    elif type(parent) is PipelineState:
         _move(parent.tally, before, status)
         parent.updated_at = event.timestamp
     state.status = status
@@ -519,8 +521,6 @@ def _patch(state: UnitState, patch: dict[str, Any]) -> None:
 
 # --- All units of a run
 
-_HANDLER_OF: Final = {kind: HANDLERS[kind] for kind in HANDLERS if kind is not UnitAttached}.get
-
 
 class Units(msgspec.Struct, gc=False):
     """The units of a run, by id in the order in which they began.
@@ -541,23 +541,27 @@ class Units(msgspec.Struct, gc=False):
 
     def apply(self, event: Any) -> None:
         """Take in an event that names a unit; one whose unit never began is passed over."""
-        unit = event.unit
-        if unit != self.unit:
-            self.unit = unit
-            self.state = self.states.get(unit)
-            self.parent = self.parents.get(unit)
-        handler = _HANDLER_OF(type(event))
-        if handler is not None:
-            if self.state is not None:
-                handler(self.state, event, self.parent)
-        elif type(event) is UnitBegun:
-            if self.state is None:
-                self.begin(event)
-        elif type(event) is UnitAttached:
+        if type(event) is UnitBegun:
+            self.begin(event)
+            return
+        if event.unit != self.unit:
+            self.turn_to(event.unit)
+        if type(event) is UnitAttached:
             self.attach(event)
+        elif self.state is not None:
+            apply(self.state, event, self.parent)
+
+    def turn_to(self, unit: str) -> None:
+        """Look up the unit that the next events are about."""
+        self.unit = unit
+        self.state = self.states.get(unit)
+        self.parent = self.parents.get(unit)
 
     def begin(self, event: UnitBegun) -> None:
         """Make the state of a unit that begins, in its parent if that is known."""
+        if event.unit in self.states:
+            return
+        self.unit, self.parent = event.unit, None
         self.state = self.states[event.unit] = state = begun(event)
         if event.parent is not None:
             parent = self.states.get(event.parent)

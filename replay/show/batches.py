@@ -25,6 +25,8 @@ _WIDEST_NAME: Final = 44
 _NARROWEST_NAME: Final = 12
 _STATUS: Final = len("interrupted")
 _BESIDE_NAME: Final = 2 + _STATUS + 2 + 2 + 9  # indent, status, and time
+_FACTS: Final = len("  12 of 12 checks ok")
+_READABLE_NAME: Final = 24
 
 
 def batch_lines(
@@ -41,14 +43,12 @@ def batch_lines(
         state: The run.
         standing: Its status.
         left_out: Gets a word for each list that is cut.
-        columns: What the terminal has; None for no limit.  Names are cut so that times fit.
+        columns: What the terminal has; None for no limit.
         failed_only: All that failed, with tracebacks, and nothing else.
     """
     groups = _groups(state, standing, keep_all=failed_only)
-    width = min(_WIDEST_NAME, max((group.width() for group in groups.values()), default=0))
-    if columns is not None:
-        width = max(_NARROWEST_NAME, min(width, columns - _BESIDE_NAME))
-    rows = _Rows(left_out, width=width, in_full=failed_only)
+    longest = max((group.width() for group in groups.values()), default=0)
+    rows = _Rows(left_out, width=_name_width(longest, columns), in_full=failed_only)
     for report in report_heads(state.units, standing.status):
         found = groups.pop(report["unit"], None)
         if found is None and failed_only:
@@ -59,6 +59,17 @@ def batch_lines(
             yield from found.lines(rows)
     for found in groups.values():
         yield from found.lines(rows)
+
+
+def _name_width(longest: int, columns: int | None) -> int:
+    """Return how many columns names get: times always fit, facts where names stay readable."""
+    if columns is None:
+        return min(longest, _WIDEST_NAME)
+    room = columns - _BESIDE_NAME
+    width = min(longest, room, max(_WIDEST_NAME, columns // 2))
+    if room - _FACTS >= _READABLE_NAME:
+        width = min(width, room - _FACTS)
+    return max(width, _NARROWEST_NAME)
 
 
 def count_lines(state: ReportState, standing: Standing) -> Iterator[Line]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from observability import ExecutionObserver, FileReport
 from observability.cli.errors import ExitCode
 from tests.command.running import auditfold, environment, on_terminal
 
@@ -123,3 +124,20 @@ def test_lines_fit_the_terminal_and_times_are_on_it(tmp_path: Path, columns: int
     rows = [line for line in lines if re.match(" +(failed|succeeded) +[A-Zi]", line)]
     assert len(rows) == 9
     assert all(re.search("[0-9] m?s( |$)", line) for line in rows)
+
+
+LONG = "inputs/2026-11-21/measurements-of-the-whole-day-in-one-file.csv"
+
+
+@pytest.mark.parametrize(("columns", "name"), [(80, LONG[:31] + "..."), (200, LONG)])
+def test_names_and_facts_share_what_the_terminal_has(
+    tmp_path: Path, columns: int, name: str
+) -> None:
+    """A name was cut at 44 columns of 200, and at 80 facts were down to a few letters."""
+    out = tmp_path / "out"
+    with ExecutionObserver("step_06_batch", out, use_tqdm=False, quiet=True):
+        FileReport.begin(path=LONG).add_completed_step("Verified file exists").end()
+    output, _ = on_terminal("show", out, columns=columns)
+    rows = words(COLOUR.sub("", output.decode()).replace("\r", "").split("\n"))
+
+    assert f" succeeded {name} 1 of 1 step" in rows

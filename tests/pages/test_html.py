@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from replay.findings import Verdict
 from replay.show.line import HARMFUL
 from replay.show.page.rendering import MOST_BYTES, Rendered, folder, html
-from replay.show.page.units import tree_of
+from replay.show.page.units import tree_of, units
 from replay.show.page.view import page_of
 from tests.pages import made
 
@@ -215,6 +215,25 @@ def test_a_file_shows_its_steps_with_checks_notes_warnings_and_reviews() -> None
         "2 of 2 steps",
     ):
         assert said in text
+
+
+def test_what_a_check_said_is_said_once() -> None:
+    """The end of a step and of a file repeat the check: a page had the reason up to three times."""
+    bare = made.step("Load", status="failed", errors=["Check 'rows' failed"])
+    bare["checks"] = [{"name": "rows", "ok": False, "detail": None}]
+    both = made.step("Sort", status="failed", errors=["bad order", "2 differ"])
+    both["checks"] = [{"name": "order", "ok": False, "detail": "2 differ"}]
+    errors = ["Check 'rows' failed", "bad order; 2 differ", "of its own"]
+    file = made.file("a.csv", status="failed", errors=errors, steps=[bare, both])
+
+    (unit,) = units("file", [file])
+
+    assert unit.error.split("\n") == [
+        "Load: Check 'rows' failed",
+        "Sort: bad order",
+        "check order: 2 differ",
+        "of its own",
+    ]
 
 
 def test_a_decided_request_does_not_await_review_and_a_stale_one_does() -> None:

@@ -39,6 +39,7 @@ _STATUSES: Final = frozenset(
         *("error", "warning", "note"),
     }
 )
+_OF_DICT: Final = frozenset(dir(dict))
 # Which rows come first where there is no room for all.
 _RANKS: Final = (0, 1, 2)
 _NAMED, _URGENT, _CALM = _RANKS
@@ -160,8 +161,18 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
+class _Environment(Environment):
+    """Looks fields of a view up as fields: jinja2 would first try, and fail, as attributes."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Return what a template calls `obj.attribute`."""
+        if type(obj) is dict and attribute in obj and attribute not in _OF_DICT:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
 def _environment() -> Environment:
-    found = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True)
+    found = _Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True)
     found.filters.update(_FILTERS)
     return found
 
@@ -271,11 +282,13 @@ class _Chosen:
 
     def choose(self, every: Callable[[], Iterable[Unit]]) -> None:
         """Choose among the units that *every* gives, each time it is called."""
-        for rank in _RANKS:
+        ranks = bytes(map(self._rank, every()))
+        self._n_units = len(ranks)
+        # Not gone through for nothing: views of a large run are made anew each time.
+        for rank in filter(ranks.__contains__, _RANKS):
             for place, unit in enumerate(every()):
-                if self._rank(unit) == rank and not self._keep(place, unit, rank):
+                if ranks[place] == rank and not self._keep(place, unit, rank):
                     break
-        self._n_units = sum(1 for _ in every())
         for place, (unit, _) in self._kept.items():
             if unit.has_more and place not in self._whole and not self._detail(place, self._room):
                 break

@@ -119,23 +119,24 @@ class Unit(NamedTuple):
         if self.status not in BAD:
             return ""
         # What a step says comes first: a file often says only that one of its steps failed.
-        said = [
-            f"{step.name}: {step.error or step.status}" for step in self.steps if step.status in BAD
-        ]
+        said = [f"{step.name}: {step.error or step.status}" for step in self._bad_steps]
         checks = [
-            f"check {check.get('name')}: {check.get('detail') or 'failed'}"
+            f"check {check.get('name')}: {check['detail']}"
+            if check.get("detail")
+            else f"Check {str(check.get('name'))!r} failed"
             for check in view.get("checks") or ()
             if not check.get("ok")
         ]
-        # What an end adds to the errors is what steps and checks have said.
+        # What an end adds to the errors is what steps and checks have said, of a step in a row.
         whole = "\n".join([*said, *checks])
-        own = [str(text) for text in view.get("errors") or () if text and str(text) not in whole]
+        texts = [str(text) for text in view.get("errors") or () if text]
+        own = [text for text in texts if any(part not in whole for part in text.split("; "))]
         return "\n".join(dict.fromkeys([*said, *own, *checks]))
 
     @property
     def traceback(self) -> str:
         """The traceback of the last attempt, or one that was captured; perhaps empty."""
-        of_steps = (step.traceback for step in self.steps if step.status in BAD)
+        of_steps = (step.traceback for step in self._bad_steps)
         return self.own_traceback or next(of_steps, "")
 
     @property
@@ -155,10 +156,19 @@ class Unit(NamedTuple):
     @property
     def steps(self) -> list["Unit"]:
         """The steps of a file."""
-        return [
-            Unit("step", f"{self.anchor}s{place}", step)
-            for place, step in enumerate(self.view.get("steps") or (), 1)
-        ]
+        return [self._step(place, step) for place, step in enumerate(self._step_views, 1)]
+
+    @property
+    def _bad_steps(self) -> "Iterator[Unit]":
+        steps = enumerate(self._step_views, 1)
+        return (self._step(*step) for step in steps if step[1].get("status") in BAD)
+
+    @property
+    def _step_views(self) -> Sequence[View]:
+        return self.view.get("steps") or ()
+
+    def _step(self, place: int, view: View) -> "Unit":
+        return Unit("step", f"{self.anchor}s{place}", view)
 
     @property
     def review(self) -> Review | None:
@@ -168,7 +178,11 @@ class Unit(NamedTuple):
     @property
     def reviews(self) -> "list[tuple[Unit, Review]]":
         """The requests of the unit and of its steps, each of them once."""
-        of_steps = [(step, step.review) for step in self.steps if step.review is not None]
+        of_steps = [
+            (self._step(place, step), found)
+            for place, step in enumerate(self._step_views, 1)
+            if (found := review_of(step)) is not None
+        ]
         own = self.review
         # A file takes over the flag of its first step that has one.
         taken = {review.reason for _, review in of_steps}
@@ -244,7 +258,8 @@ def tree_of(report: View) -> Tree:
 def review_of(view: View) -> Review | None:
     """Return the request for a person's look in *view*, None if there is none."""
     found = view.get("review")
-    if not isinstance(found, Mapping) or not (found.get("flagged") or found.get("decision")):
+    # Not Mapping: to ask that takes longer than all the rest, and a report is JSON.
+    if not isinstance(found, dict) or not (found.get("flagged") or found.get("decision")):
         return None
     return Review(
         reason=str(found.get("reason") or ""),
