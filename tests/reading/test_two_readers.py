@@ -24,7 +24,11 @@ ROUNDS = 2
 PIECES = [b"\n", b" ", b'"', b"{", b"0", b"\xff", b"x\n"]
 # In an excerpt the audit takes the line behind a damaged one as given, the verifier does not.
 CHOSEN = [
-    v for v in vectors() if not v.large and "excerpt" not in {code for code, *_ in v.findings}
+    v
+    for v in vectors()
+    if v.kind != "sealed"  # seals are for another verifier
+    and not v.large
+    and "excerpt" not in {code for code, *_ in v.findings}
 ]
 
 
