@@ -69,6 +69,7 @@ class Journal:
         on_line: Called under the lock with event type, line and payload of what was written.
         clock: Where stamps come from.
         random: Returns that many random bytes, for the writer's id.
+        purpose: What the writer is for, if it does not write a run's course: `review`.
 
     Attributes:
         dropped: Events of this process that were not written (under `warn`).
@@ -95,6 +96,7 @@ class Journal:
         on_line: OnLine | None = None,
         clock: Clock = time,
         random: Callable[[int], bytes] = os.urandom,
+        purpose: str | None = None,
     ) -> None:
         check_workflow_id(workflow_id)
         if durability not in {"none", "interval", "always"}:
@@ -116,6 +118,7 @@ class Journal:
             clock=clock,
             random=random,
             on_line=on_line,
+            purpose=purpose,
         )
         self._clock = clock
         self._state = _IDLE

@@ -53,6 +53,7 @@ class Origin:
         clock: Where stamps come from.
         random: Returns that many random bytes, for writer ids.
         on_line: Called with each event type, line and payload that was written; or None.
+        purpose: Stated in `writer_opened` and `writer_closed`, or None.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Origin:
         clock: Clock,
         random: Callable[[int], bytes],
         on_line: OnLine | None,
+        purpose: str | None = None,
     ) -> None:
         self.out = out
         self.workflow_id = workflow_id
@@ -75,6 +77,7 @@ class Origin:
         self.clock = clock
         self.random = random
         self.on_line = on_line
+        self.purpose = purpose
         self.step = out / "audit" / f"step_{step_number}"
         self.registry = Registry(self.step.parent)
 
@@ -184,6 +187,7 @@ class Writer:
             follows=self._behind,
             parent=self._parent,
             registry=registry.end(),
+            purpose=self._origin.purpose,
         )
         self.put("writer_opened", b"", opened)
 
@@ -258,7 +262,7 @@ class Writer:
                     self._settle_forks(settle_forks_of)
                 self._last = file.lines
             if file.lines == self._last:  # else a close that was interrupted has written it
-                self.put("writer_closed", b"", b"{}")
+                self.put("writer_closed", b"", payload_json(purpose=self._origin.purpose))
             self.sync()
             with self._origin.registry.open() as stream:
                 registry = self._origin.registry.lock(stream)

@@ -164,6 +164,7 @@ class FileState(msgspec.Struct, gc=False, kw_only=True):
         run_id: Of the last event.
         opened: Who wrote the last `writer_opened`.
         process: The process that it names.
+        aside: What this writer writes is no part of a run's course.
         torn: Bytes behind the last newline.
         damaged: Lines that are no event.
         more: The run of the next event where the fold was cut before it, empty if that event is
@@ -180,6 +181,7 @@ class FileState(msgspec.Struct, gc=False, kw_only=True):
     run_id: str | None = None
     opened: str = ""
     process: Process | None = None
+    aside: bool = False
     torn: int = 0
     damaged: int = 0
     more: str | None = None

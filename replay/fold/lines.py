@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from replay.fold.files import OpenFiles, Resumed, Source
 from replay.fold.report import ReportState
-from replay.fold.run import apply, beginning
+from replay.fold.run import apply, apply_aside, beginning
 from replay.fold.runs import Fold, Span
-from replay.trace.events import Event
+from replay.trace.events import ASIDE, Event, WriterOpened
 from replay.trace.line import MAX_LINE
 from replay.trace.reader import EventReader, TraceError
 
@@ -28,11 +28,17 @@ def report_state(sources: Sequence[Source], fold: Fold[Any], run_id: str) -> Rep
         OSError, NewerVersionError: As `lines_of` does.
     """
     found: ReportState | None = None
+    aside: set[str] = set()
     for event, _ in lines_of(sources, fold.spans(run_id), run_id):
         if found is None:
             found = beginning(event, ReportState)
             found.run_id = run_id
-        apply(found, event)
+        if type(event) is WriterOpened and event.purpose == ASIDE:
+            aside.add(event.writer)
+        if event.writer in aside:
+            apply_aside(found, event)
+        else:
+            apply(found, event)
     if found is None:
         raise TraceError(sources[0].name, f"run {run_id}: its lines are gone")
     state = fold.run(run_id)

@@ -16,6 +16,7 @@ from replay.fold import commands
 from replay.fold import run as runs
 from replay.fold.metadata import position
 from replay.fold.names import log_path
+from replay.fold.reviews import Reviewing, decided
 from replay.fold.run import (
     FAILED,
     INTERRUPTED,
@@ -51,6 +52,7 @@ from replay.trace.events import (
     ResourceUsage,
     ReviewCleared,
     ReviewRequested,
+    ReviewResolved,
     Seconds,
     UnitAttached,
     UnitBegun,
@@ -97,6 +99,7 @@ class Extras(msgspec.Struct, gc=False):
     results: list[dict[str, Any]] = []
     messages: list[dict[str, Any]] = []
     retries: list[dict[str, Any]] = []
+    reviewing: Reviewing | None = None
 
 
 class NodeReport(NodeMark, gc=False, array_like=False, kw_only=True):
@@ -238,7 +241,7 @@ def on_message(state: ReportState, event: Message) -> None:
     """A message about a unit or a node that is known stands there, any other at the run."""
     if event.unit is not None:
         state.units.apply(event)
-        if event.level == "note":
+        if event.level == "note" or event.author is not None:
             return
     runs.on_message(state, event)
     if event.unit is not None:
@@ -256,6 +259,15 @@ def on_message(state: ReportState, event: Message) -> None:
 def on_unit(state: ReportState, event: Any) -> None:
     """What is said of a unit is that unit's."""
     state.units.apply(event)
+
+
+def on_review_resolved(state: ReportState, event: ReviewResolved) -> None:
+    """A decision is the unit's that it names, else the node's."""
+    if event.unit is not None:
+        state.units.apply(event)
+    elif (node := _known(state, event)) is not None:
+        extras = _extras(node)
+        extras.reviewing = decided(extras.reviewing, event)
 
 
 def on_unit_status(state: ReportState, event: UnitStatusSet) -> None:
@@ -309,6 +321,7 @@ ReportState.HANDLERS = {
         ),
         on_unit,
     ),
+    ReviewResolved: on_review_resolved,
     UnitStatusSet: on_unit_status,
     UnitAttached: on_unit_attached,
     Captured: on_captured,
@@ -377,6 +390,7 @@ def _known(state: ReportState, event: Event) -> Any:
 # --- As JSON
 
 _SAID: Final = (
+    "author",
     "logger",
     "level_name",
     "occurred_at",

@@ -34,7 +34,7 @@ from replay.fold.run import (
     status_of,
     thaw,
 )
-from replay.trace.events import Event, WriterClosed, WriterOpened, WriterSettled
+from replay.trace.events import ASIDE, Event, WriterClosed, WriterOpened, WriterSettled
 from replay.trace.host import Hosts
 from replay.trace.reader import Damage, EventReader, Readable
 
@@ -142,8 +142,8 @@ class Fold(Generic[AnyRun]):
             file = self.files[name]
             if file.more is not None:
                 seen, how = file.more == state.run_id, "checked"
-            elif file.run_id != state.run_id or file.writer in self.ended:
-                # Only the last writer of a file can be running.
+            elif file.run_id != state.run_id or file.writer in self.ended or file.aside:
+                # Only the last writer of a file can be running, and none that stands aside.
                 continue
             else:
                 process = file.process if file.opened == file.writer else None
@@ -244,6 +244,10 @@ class Fold(Generic[AnyRun]):
             if handler is not None:
                 handler(state, event)
             elif type(event) in _OF_WRITERS:
+                if type(event) is WriterOpened:
+                    # What was written before may be of the run's course, and this aside, or not.
+                    self._leave(cursor, state, begin=begin, end=at)
+                    begin = at
                 self._take_in(cursor.file, event)
             at += 1
         self._leave(cursor, state, begin=begin, end=at)
@@ -279,8 +283,9 @@ class Fold(Generic[AnyRun]):
         file.hash, file.run_id, file.epoch_seconds = last.hash, last.run_id, last.epoch_seconds
         if state is None:
             return
-        state.last = last
-        state.sort_key = file.key
+        if not file.aside:
+            state.last = last
+            state.sort_key = file.key
         state.ends[file.name] = End(last.seq, last.hash)
         if self._spans is not None:
             flat = self._spans.setdefault(state.run_id, array("Q"))
@@ -296,6 +301,7 @@ class Fold(Generic[AnyRun]):
             if event.follows is not None and event.follows.writer:
                 self.ended.add(event.follows.writer)
             file.opened, file.process = event.writer, event.process
+            file.aside = event.purpose == ASIDE
         elif isinstance(event, WriterClosed):
             self.ended.add(event.writer)
         elif isinstance(event, WriterSettled) and event.settled.writer:

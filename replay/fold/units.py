@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from replay.fold.reviews import Reviewing, decided, remarked
 from replay.trace.events import (
     Captured,
     CheckMade,
@@ -21,6 +22,7 @@ from replay.trace.events import (
     ProgressSet,
     ReviewCleared,
     ReviewRequested,
+    ReviewResolved,
     UnitAttached,
     UnitBegun,
     UnitEdited,
@@ -82,6 +84,7 @@ class UnitState(msgspec.Struct, gc=False, kw_only=True):
         kept_ms: The duration of a unit that was loaded, whose clock is gone.
         reopened: It went on, or was ended again, after its end.
         notes: None until there is one; like the other lists.
+        reviewing: When a review was asked for, what was decided, remarks; None without any.
         fields: What a kind of the user's own has besides.
     """
 
@@ -102,6 +105,7 @@ class UnitState(msgspec.Struct, gc=False, kw_only=True):
     errors: list[str] | None = None
     metadata: dict[str, Any] | None = None
     review: ReviewFlag = NO_REVIEW
+    reviewing: Reviewing | None = None
     fields: dict[str, Any] | None = None
 
     @property
@@ -365,7 +369,13 @@ def on_unit_attached(state: UnitState, event: UnitAttached, parent: UnitState | 
 
 
 def on_message(state: UnitState, event: Message, _: UnitState | None) -> None:
-    """What was said stands with what was said before at that level."""
+    """What was said stands with what was said before at that level; what a person says, apart.
+
+    A list of the program's is replaced as a whole when it is changed, and it knows no remarks.
+    """
+    if event.author is not None:
+        state.reviewing = remarked(state.reviewing, event)
+        return
     say(state, event.level, event.text)
 
 
@@ -405,11 +415,18 @@ def on_progress(state: UnitState, event: ProgressSet, _: UnitState | None) -> No
 def on_review_requested(state: UnitState, event: ReviewRequested, _: UnitState | None) -> None:
     """Somebody should look at it."""
     state.review = ReviewFlag(flagged=True, reason=event.reason)
+    state.reviewing = state.reviewing or Reviewing()
+    state.reviewing.requested_at = event.timestamp
 
 
 def on_review_cleared(state: UnitState, _: ReviewCleared, __: UnitState | None) -> None:
     """Nobody needs to look at it."""
     state.review = NO_REVIEW
+
+
+def on_review_resolved(state: UnitState, event: ReviewResolved, _: UnitState | None) -> None:
+    """Somebody has decided."""
+    state.reviewing = decided(state.reviewing, event)
 
 
 def on_exception(state: UnitState, event: ExceptionRaised, _: UnitState | None) -> None:
@@ -458,6 +475,7 @@ HANDLERS: Final[dict[type, Callable[[Any, Any, Any], None]]] = {
     ProgressSet: on_progress,
     ReviewRequested: on_review_requested,
     ReviewCleared: on_review_cleared,
+    ReviewResolved: on_review_resolved,
     ExceptionRaised: on_exception,
     Captured: on_captured,
     UnitEdited: on_edited,

@@ -11,7 +11,7 @@ from replay.fold.report import ReportState
 from replay.fold.run_units import file_views, other_views, report_heads, step_views
 from replay.fold.runs import Standing
 from replay.show.line import harmless
-from replay.show.page.units import BAD, Kind, Review, Unit, units
+from replay.show.page.units import BAD, Kind, Review, Unit, decision_text, remarks_of, units
 from replay.show.text import STYLE_OF, Line, Piece, cells, count_text, fit, pad, seconds_text
 
 _ORDER: Final = ("failed", "interrupted", "running", "pending", "skipped", "succeeded")
@@ -152,7 +152,9 @@ class _Rows:
         yield from self._row(unit, "  ", with_error=not bad)
         shown = bad if self._in_full else steps
         if not bad:
-            shown = [step for step in steps if with_steps or step.reviews][:_MOST_STEPS]
+            shown = [step for step in steps if with_steps or step.reviews or remarks_of(step.view)][
+                :_MOST_STEPS
+            ]
         for step in shown:
             yield from self._row(step, "    ", with_error=True)
             if self._in_full:
@@ -186,14 +188,15 @@ class _Rows:
         for one, review in unit.reviews:
             if one is unit:
                 yield [Piece(below + _review_text(review), "magenta")]
+                if review.note:
+                    yield [Piece(f"{below}  {harmless(review.note)}")]
+        for remark in remarks_of(unit.view):
+            said = f"{remark['author']}: {remark['text']}"
+            yield [Piece(f"{below}{harmless(said)}")]
 
 
 def _review_text(review: Review) -> str:
-    if not review.decision:
-        said = "awaits review"
-    else:
-        by = f" by {review.by}" if review.by else ""
-        said = f"review: {review.decision}{by}{', changed since' if review.stale else ''}"
+    said = decision_text(review)
     return harmless(f"{said}: {review.reason}" if review.reason else said)
 
 

@@ -37,6 +37,7 @@ class MessageView(msgspec.Struct, kw_only=True):
         text: What was said.
         node_id: The node, where none of that id had begun.
         node_index: Likewise.
+        author: The person who said it, after the fact.
         logger: Of a record of the program's logging: who said it.
         level_name: Of such a record: its level as the program calls it.
         occurred_at: Of such a record: when it was said.
@@ -54,6 +55,7 @@ class MessageView(msgspec.Struct, kw_only=True):
     text: str
     node_id: str | msgspec.UnsetType | None = msgspec.UNSET
     node_index: int | msgspec.UnsetType | None = msgspec.UNSET
+    author: str | msgspec.UnsetType = msgspec.UNSET
     logger: str | msgspec.UnsetType = msgspec.UNSET
     level_name: str | msgspec.UnsetType = msgspec.UNSET
     occurred_at: str | msgspec.UnsetType = msgspec.UNSET

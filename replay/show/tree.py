@@ -246,6 +246,7 @@ def _node(
     serious = [
         said for level in _STYLE_OF_LEVEL for said in view["messages"] if said["level"] == level
     ]
+    serious += [said for said in view["messages"] if "author" in said and said not in serious]
     for said in serious[:_MOST_OF_A_NODE]:
         yield _message(said, "    ")
     yield from _left_out(len(serious) - _MOST_OF_A_NODE, "message", left_out, indent="    ")
@@ -254,7 +255,7 @@ def _node(
 def _message(said: dict[str, Any], indent: str) -> Line:
     """Return a message with who said it: a logger, or what raised a warning and where."""
     level, text = harmless(said["level"]), harmless(said["text"])
-    by = [said[name] for name in ("logger", "category", "place") if said.get(name)]
+    by = [said[name] for name in ("author", "logger", "category", "place") if said.get(name)]
     return [
         Piece(f"{indent}{level}: ", _STYLE_OF_LEVEL.get(level, "")),
         Piece(text),

@@ -12,6 +12,8 @@ import msgspec
 
 VERSION: Final = 1
 
+ASIDE: Final = "review"  # `purpose` of a writer whose lines are no part of a run's course
+
 _MOST: Final = (1 << 53) - 1  # I-JSON, RFC 7493 section 2.2
 Int = Annotated[int, msgspec.Meta(ge=-_MOST, le=_MOST)]
 
@@ -205,7 +207,11 @@ class Environment(msgspec.Struct, kw_only=True, gc=False):
 
 
 class WriterOpened(Event, tag="writer_opened", kw_only=True):
-    """A writer begins.  In the registry: which file it writes (`trace`)."""
+    """A writer begins.  In the registry: which file it writes (`trace`).
+
+    `purpose` is `review` where a person says something about a run: no line of such a writer
+    is part of the run's course, so none makes the run newer, longer or alive.
+    """
 
     process: Process | None = None
     durability: str | None = None
@@ -214,12 +220,17 @@ class WriterOpened(Event, tag="writer_opened", kw_only=True):
     parent: Parent | None = None
     registry: RegistryEnd | None = None
     trace: Extent | None = None
+    purpose: str | None = None
 
 
 class WriterClosed(Event, tag="writer_closed", kw_only=True):
-    """A writer ends, in good order.  In the registry: how far its file reaches (`trace`)."""
+    """A writer ends, in good order.  In the registry: how far its file reaches (`trace`).
+
+    `purpose` is that of its `writer_opened`.
+    """
 
     trace: Extent | None = None
+    purpose: str | None = None
 
 
 class WriterSettled(Event, tag="writer_settled", kw_only=True):
@@ -399,7 +410,7 @@ class Message(Event, tag="message", kw_only=True):
     By the program's logging: `logger`, `level_name`, `occurred_at` (UTC, as the envelope's
     `timestamp`) and, in `extra`, what was said beside the text; `omitted` names what of it has
     no JSON form.  By an exception: `error`, `error_type` and `traceback`.  By Python's
-    warnings: `category` and `place` (`file:line`).
+    warnings: `category` and `place` (`file:line`).  By a person, after the fact: `author`.
     """
 
     level: str
@@ -416,6 +427,7 @@ class Message(Event, tag="message", kw_only=True):
     coerced: list[str] | None = None
     omitted: list[str] | None = None
     unit: str | None = None
+    author: str | None = None
 
 
 # --- Units: reports, files and steps
@@ -516,6 +528,20 @@ class ReviewCleared(Event, tag="review_cleared", kw_only=True):
     unit: str
 
 
+class ReviewResolved(Event, tag="review_resolved", kw_only=True):
+    """A person has decided about a unit, or without one about a node, and why.
+
+    `decision` is `approved`, `rejected` or `reopened`.  `digest` is that of what was looked at:
+    of the RFC 8785 form of its JSON without what decisions and notes change.
+    """
+
+    unit: str | None = None
+    decision: str
+    reviewer: str
+    note: str | None = None
+    digest: str
+
+
 class ExceptionRaised(Event, tag="exception", kw_only=True):
     """An exception came out of a unit's block; `reraised` says that it went on from there.
 
@@ -566,6 +592,7 @@ AnyEvent = (
     | UnitEdited
     | ReviewRequested
     | ReviewCleared
+    | ReviewResolved
     | ExceptionRaised
 )
 

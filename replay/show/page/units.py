@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from replay.show.page.wording import short
-from replay.show.text import count_text
+from replay.show.text import count_text, second_text
 
 Kind = Literal["node", "file", "step", "unit"]
 View = Mapping[str, Any]
@@ -35,6 +35,7 @@ _DETAILS: Final = (
     "errors",
     "warnings",
     "notes",
+    "remarks",
     "messages",
     "checks",
     "steps",
@@ -54,22 +55,21 @@ class Review(NamedTuple):
 
     Attributes:
         reason: Why, as the program said it.
-        decision: What was decided; empty while it is open.
+        decision: What was decided; empty if nothing was.
         by: Who decided.
         at: When, as in the report.
+        note: Why, as that person said it.
         stale: What was decided about has changed since.
+        is_open: Whether somebody has to look.
     """
 
     reason: str
     decision: str
     by: str
     at: str
+    note: str
     stale: bool
-
-    @property
-    def is_open(self) -> bool:
-        """Whether somebody has to look."""
-        return not self.decision or self.stale
+    is_open: bool
 
 
 class Unit(NamedTuple):
@@ -242,17 +242,44 @@ def tree_of(report: View) -> Tree:
 
 
 def review_of(view: View) -> Review | None:
-    """Return the request for a person's look in *view*, None if there is none."""
+    """Return the request for a person's look in *view*, None if there is none.
+
+    Nor is there one in a file whose flag was its steps', and that has been answered there.
+    """
     found = view.get("review")
     if not isinstance(found, Mapping) or not (found.get("flagged") or found.get("decision")):
+        return None
+    is_open = bool(found.get("open", True))
+    if not is_open and not found.get("decision"):
         return None
     return Review(
         reason=str(found.get("reason") or ""),
         decision=str(found.get("decision") or ""),
-        by=str(found.get("reviewer") or found.get("by") or ""),
-        at=str(found.get("decided_at") or found.get("at") or found.get("timestamp") or ""),
+        by=str(found.get("reviewer") or ""),
+        at=str(found.get("decided_at") or ""),
+        note=str(found.get("note") or ""),
         stale=bool(found.get("stale")),
+        is_open=is_open,
     )
+
+
+def remarks_of(view: View) -> list[View]:
+    """Return what people said afterwards; a kind of the user's own may call something else so."""
+    found = view.get("remarks")
+    if not isinstance(found, list):
+        return []
+    return [one for one in found if isinstance(one, Mapping) and "author" in one and "text" in one]
+
+
+def decision_text(review: Review) -> str:
+    """Return how a request stands, in words: what was decided, by whom and when."""
+    if not review.decision:
+        return "awaits review"
+    by = f" by {review.by}" if review.by else ""
+    at = f", {second_text(review.at)} UTC" if review.at else ""
+    stale = "; changed since" if review.stale else ""
+    still = ", so open again" if review.stale and review.is_open else ""
+    return f"review: {review.decision}{by}{at}{stale}{still}"
 
 
 def _facts(unit: Unit) -> Iterator[str]:
@@ -275,7 +302,8 @@ def _facts(unit: Unit) -> Iterator[str]:
         yield f"{good} of {count_text(len(checks), 'check')} ok"
     levels = [said.get("level") for said in view.get("messages") or ()]
     for key, one in (("errors", "error"), ("warnings", "warning"), ("notes", "note")):
-        count = len(view.get(key) or ()) + levels.count(one)
+        remarks = len(remarks_of(view)) if one == "note" else 0
+        count = len(view.get(key) or ()) + levels.count(one) + remarks
         if count and not (one == "error" and unit.error):
             yield count_text(count, one)
     outputs = view.get("outputs") or ()

@@ -265,7 +265,7 @@ def messages_of(head: View) -> Iterator[Said]:
         yield Said(
             short(second_text(said["timestamp"]), 26),
             short(said["level"]),
-            lines(said["text"]),
+            lines(f"{said['author']}: {said['text']}" if said.get("author") else said["text"]),
             about,
         )
 
