@@ -136,7 +136,7 @@ def decide(
         if now is not None and why is None and now.digest != request.digest:
             why = "it has changed since it was looked at: look again"
         if now is None or why is not None:
-            raise RefusedError(f"{short(request.name)} ({request.unit}): {why}")
+            raise RefusedError(f"request {request.unit} ({short(request.name)}): {why}")
         decision = DECISIONS[action]
         payload = {"unit": now.unit, "decision": decision, "reviewer": reviewer, "note": note}
         return run.append(

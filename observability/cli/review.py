@@ -143,8 +143,8 @@ def _deciding(name: "Action", about: str) -> Callable[..., Any]:
         request = _chosen(requests, ident, name)
         if digest is not None and digest != request.digest:
             raise click.UsageError(
-                f"{request.name}: digest {request.digest}, want {digest}: it is not what you "
-                "looked at; nothing was recorded"
+                f"request {request.unit}: digest {request.digest}, want {digest}: it is not what "
+                "you looked at; nothing was recorded"
             )
         return _record(path, request, name, who=who, reason=reason, as_json=as_json)
 
@@ -205,10 +205,10 @@ def author_of(by: str | None) -> str:
     Raises:
         click.UsageError: Nobody is named.
     """
-    import getpass
-
     name = by
     if by is None:
+        import getpass
+
         try:
             name = getpass.getuser()
         except (OSError, KeyError, ImportError):

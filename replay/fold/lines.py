@@ -33,8 +33,8 @@ def report_state(sources: Sequence[Source], fold: Fold[Any], run_id: str) -> Rep
         if found is None:
             found = beginning(event, ReportState)
             found.run_id = run_id
-        if type(event) is WriterOpened and event.purpose == ASIDE:
-            aside.add(event.writer)
+        if type(event) is WriterOpened:
+            (aside.add if event.purpose == ASIDE else aside.discard)(event.writer)
         if event.writer in aside:
             apply_aside(found, event)
         else:

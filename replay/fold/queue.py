@@ -88,7 +88,7 @@ class UnclearError(LookupError):
             said = f"that is a part of {len(listed)}: {some}{more}"
         else:
             said = f"no such name; there is {some}{more}" if listed else "there is none"
-        super().__init__(f"{part[:_LONGEST]}: {said}")
+        super().__init__(f"{part[:_LONGEST]!r}: {said}")
 
 
 Named = TypeVar("Named", Request, Target)

@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, NamedTuple, overload
 import msgspec
 
 from replay.fold.files import (
+    BEFORE_ALL,
     END,
     LAST,
     MOST_OPEN,
@@ -142,8 +143,10 @@ class Fold(Generic[AnyRun]):
             file = self.files[name]
             if file.more is not None:
                 seen, how = file.more == state.run_id, "checked"
-            elif file.run_id != state.run_id or file.writer in self.ended or file.aside:
-                # Only the last writer of a file can be running, and none that stands aside.
+            elif file.run_id != state.run_id or file.writer in self.ended:
+                # Only the last writer of a file can be running.
+                continue
+            elif file.writer in file.aside:
                 continue
             else:
                 process = file.process if file.opened == file.writer else None
@@ -283,7 +286,7 @@ class Fold(Generic[AnyRun]):
         file.hash, file.run_id, file.epoch_seconds = last.hash, last.run_id, last.epoch_seconds
         if state is None:
             return
-        if not file.aside:
+        if last.writer not in file.aside:
             state.last = last
             state.sort_key = file.key
         state.ends[file.name] = End(last.seq, last.hash)
@@ -301,7 +304,9 @@ class Fold(Generic[AnyRun]):
             if event.follows is not None and event.follows.writer:
                 self.ended.add(event.follows.writer)
             file.opened, file.process = event.writer, event.process
-            file.aside = event.purpose == ASIDE
+            file.aside.pop(event.writer, None)
+            if event.purpose == ASIDE:
+                file.aside[event.writer] = True
         elif isinstance(event, WriterClosed):
             self.ended.add(event.writer)
         elif isinstance(event, WriterSettled) and event.settled.writer:
@@ -389,6 +394,11 @@ def fold(
         cut = END if at is None or at.time is None else (at.time, LAST, 0)
         folded.walk(folded.cursors(sources, stack, at), cut=cut, only=only)
     return folded
+
+
+def has_begun(head: RunState | Frozen) -> bool:
+    """Return whether anything of a run's course was read: not only what was said of it later."""
+    return head.sort_key != BEFORE_ALL
 
 
 def newest_of_each_step(folded: Fold[AnyRun]) -> list[AnyRun | Frozen]:
