@@ -65,7 +65,7 @@ def command() -> None:
     """
 
 
-@command.command("list")
+@command.command("list", short_help="List what is open; exit 1 while something is.")
 @click.option("--all", "show_all", is_flag=True, help="What was decided as well.")
 @path_option
 @_run_option
@@ -93,7 +93,7 @@ def list_(*, path: str, run: str | None, show_all: bool, as_json: bool, strict: 
     return ExitCode.BAD if n_open else ExitCode.DONE
 
 
-@command.command("show")
+@command.command("show", short_help="Show a request and what it is about.")
 @_id_argument
 @path_option
 @_run_option
@@ -118,7 +118,7 @@ def show(ident: str, *, path: str, run: str | None, as_json: bool, strict: bool)
     return ExitCode.BAD if request.is_open else ExitCode.DONE
 
 
-def _deciding(name: "Action", about: str) -> Callable[..., Any]:
+def _deciding(name: "Action", short_help: str, about: str) -> Callable[..., Any]:
     """Return the command that records one kind of decision."""
 
     @_id_argument
@@ -149,12 +149,24 @@ def _deciding(name: "Action", about: str) -> Callable[..., Any]:
         return _record(path, request, name, who=who, reason=reason, as_json=as_json)
 
     deciding.__doc__ = about
-    return command.command(name)(deciding)
+    return command.command(name, short_help=short_help)(deciding)
 
 
-_deciding("approve", "Record that a request for review is answered: it is as it should be.")
-_deciding("reject", "Record that a request for review is answered: it is not as it should be.")
-_deciding("reopen", "Record that a decision holds no more: somebody has to look again.")
+_deciding(
+    "approve",
+    "Answer a request: as it should be.",
+    "Record that a request for review is answered: what it is about is as it should be.",
+)
+_deciding(
+    "reject",
+    "Answer a request: not as it should be.",
+    "Record that a request for review is answered: what it is about is not as it should be.",
+)
+_deciding(
+    "reopen",
+    "Take a decision back.",
+    "Record that a decision holds no more: somebody has to look again.",
+)
 
 
 def _record(
