@@ -32,8 +32,10 @@ from replay.fold.units import (
 
 SCHEMA_VERSION: Final = "v2"
 
-# What depends on the moment, or on decisions: no part of what somebody looks at.
-_NOT_REVIEWED: Final = ("duration_ms", "requires_human_review", "human_review_reason")
+# What depends on the moment, on decisions or on this form: no part of what somebody looks at.
+_NOT_REVIEWED: Final = frozenset(
+    {"duration_ms", "requires_human_review", "human_review_reason", "report_version"}
+)
 _NAMED: Final = 5  # steps that the reason for a review names
 _LARGEST_PERCENT: Final = 100
 
@@ -159,14 +161,22 @@ def reviewed_digest(state: UnitState) -> str:
 
 
 def _reviewed(state: UnitState) -> dict[str, Any]:
+    """Return what the digest of a unit covers.
+
+    What is null, false or empty is left out, so that a field that a later version adds makes no
+    decision stale where it says nothing.
+    """
     view = _unit_alone(state, None, running_as=RUNNING)
-    for name in _NOT_REVIEWED:
-        view.pop(name, None)
     asked = None if state.reviewing is None else state.reviewing.requested_at
     view["review"] = {**_flag(state.review), "requested_at": asked}
     if isinstance(state, FileState):
         view["steps"] = [_reviewed(step) for step in state.steps]
-    return view
+    return {
+        name: value
+        for name, value in view.items()
+        if name not in _NOT_REVIEWED and value is not None and value is not False and value != ""
+        if value not in ([], {})
+    }
 
 
 def _unit_alone(state: UnitState, now_us: int | None, *, running_as: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What decisions and remarks add up to: open, decided, stale, and no part of a run's course."""
 
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replay.fold.files import sources_of
 from replay.fold.metadata import metadata, metadata_bytes
 from replay.fold.queue import requests_of
 from replay.fold.report import ReportState, report
@@ -15,6 +17,7 @@ from replay.fold.runs import Fold, fold
 from replay.fold.snapshot import from_snapshot, proceed, to_snapshot
 from replay.fold.unit_views import file_of, reviewed_digest, step_of, unit_view
 from replay.show.report_shape import Report
+from replay.trace.folder import locate
 from replay.trace.host import Hosts
 from tests.reading.histories import sources
 from tests.reading.traces import START_US, TraceBuilder
@@ -160,6 +163,18 @@ def test_what_the_program_changes_makes_a_decision_stale_and_what_people_say_doe
         assert (after["f"] != before["f"]) == changed
     else:
         assert after["s"] == before["s"]
+
+
+def test_the_digest_is_that_of_the_documented_form() -> None:
+    """The vector spells the form out, so that other readers and later versions agree."""
+    path = Path(__file__).parent.parent / "vectors" / "valid" / "reviewed"
+    folded = fold(sources_of(locate(str(path))), kind=ReportState)
+    (state,) = folded.runs()
+
+    (request,) = requests_of(state)
+
+    assert (request.is_open, request.view["stale"]) == (False, False)
+    assert state.messages[0]["author"] == "anna"
 
 
 def test_a_digest_does_not_depend_on_when_and_where_it_is_made() -> None:
