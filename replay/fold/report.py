@@ -31,7 +31,8 @@ from replay.fold.run import (
 )
 from replay.fold.run_units import file_views, other_views, report_heads, step_views
 from replay.fold.runs import Fold, Standing
-from replay.fold.units import Units
+from replay.fold.unit_views import check_view, review_view
+from replay.fold.units import NO_REVIEW, Check, ReviewFlag, Units
 from replay.trace.events import (
     ArtifactRead,
     ArtifactWritten,
@@ -97,6 +98,8 @@ class Extras(msgspec.Struct, gc=False):
     results: list[dict[str, Any]] = []
     messages: list[dict[str, Any]] = []
     retries: list[dict[str, Any]] = []
+    checks: list[Check] = []
+    review: ReviewFlag = NO_REVIEW
 
 
 class NodeReport(NodeMark, gc=False, array_like=False, kw_only=True):
@@ -258,6 +261,30 @@ def on_unit(state: ReportState, event: Any) -> None:
     state.units.apply(event)
 
 
+def on_check(state: ReportState, event: CheckMade) -> None:
+    """A check is the unit's, else the node's; it changes no status."""
+    if event.unit is not None:
+        state.units.apply(event)
+    elif (node := _known(state, event)) is not None:
+        _extras(node).checks.append(Check(event.name, event.ok, event.detail))
+
+
+def on_review_requested(state: ReportState, event: ReviewRequested) -> None:
+    """Somebody should look at the unit, else at the node."""
+    if event.unit is not None:
+        state.units.apply(event)
+    elif (node := _known(state, event)) is not None:
+        _extras(node).review = ReviewFlag(flagged=True, reason=event.reason)
+
+
+def on_review_cleared(state: ReportState, event: ReviewCleared) -> None:
+    """Nobody needs to look at it any more."""
+    if event.unit is not None:
+        state.units.apply(event)
+    elif (node := _known(state, event)) is not None and node.extras is not None:
+        node.extras.review = NO_REVIEW
+
+
 def on_unit_status(state: ReportState, event: UnitStatusSet) -> None:
     """Failures are the run's as well."""
     if event.status == FAILED or state.failed_units:
@@ -300,15 +327,15 @@ ReportState.HANDLERS = {
         (
             UnitBegun,
             ProgressSet,
-            CheckMade,
             MetadataChanged,
             UnitEdited,
-            ReviewRequested,
-            ReviewCleared,
             ExceptionRaised,
         ),
         on_unit,
     ),
+    CheckMade: on_check,
+    ReviewRequested: on_review_requested,
+    ReviewCleared: on_review_cleared,
     UnitStatusSet: on_unit_status,
     UnitAttached: on_unit_attached,
     Captured: on_captured,
@@ -534,7 +561,18 @@ def node_view(
         "results": [result_view(result) for result in extras.results],
         "messages": extras.messages,
         "retries": extras.retries,
+        **_said_of(extras),
     }
+
+
+def _said_of(extras: Extras) -> dict[str, Any]:
+    """Return checks and a request for review; nothing where there is none."""
+    found: dict[str, Any] = {}
+    if extras.checks:
+        found["checks"] = [check_view(check) for check in extras.checks]
+    if extras.review != NO_REVIEW:
+        found["review"] = review_view(extras.review)
+    return found
 
 
 def slowest_first(state: ReportState) -> list[tuple[float, str | None, NodeReport]]:

@@ -113,12 +113,12 @@ def unit_view(
         "warnings": list(state.warnings or ()),
         "errors": list(state.errors or ()),
         "metadata": dict(state.metadata or ()),
-        "review": _review(state.review),
+        "review": review_view(state.review),
         "reopened": state.reopened,
         "report_version": SCHEMA_VERSION,
     }
     if isinstance(state, StepState):
-        view["checks"] = [_check(check) for check in state.checks or ()]
+        view["checks"] = [check_view(check) for check in state.checks or ()]
     elif isinstance(state, FileState):
         del view["id"]
         view |= {
@@ -190,11 +190,13 @@ def _array(states: Iterable[UnitState], now_us: int | None, *, indent: bool) -> 
     yield last if comma else b"]"
 
 
-def _review(flag: ReviewFlag) -> dict[str, Any]:
+def review_view(flag: ReviewFlag) -> dict[str, Any]:
+    """Return whether somebody should look at something."""
     return {"flagged": flag.flagged, "reason": flag.reason}
 
 
-def _check(check: Check) -> dict[str, Any]:
+def check_view(check: Check) -> dict[str, Any]:
+    """Return one thing that was checked."""
     return {"name": check.name, "ok": check.ok, "detail": check.detail}
 
 

@@ -185,10 +185,11 @@ class _Rows:
         # Without what a file has taken over from a step.
         for one, review in unit.reviews:
             if one is unit:
-                yield [Piece(below + _review_text(review), "magenta")]
+                yield [Piece(below + review_text(review), "magenta")]
 
 
-def _review_text(review: Review) -> str:
+def review_text(review: Review) -> str:
+    """Return a request for a look, and what became of it, as one line."""
     if not review.decision:
         said = "awaits review"
     else:

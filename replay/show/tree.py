@@ -11,9 +11,10 @@ from typing import Any, Final
 from replay.fold.report import ReportState, node_view, run_output_view, slowest_first
 from replay.fold.run import duration_seconds, nodes_of
 from replay.fold.runs import Standing
-from replay.show.batches import batch_lines, count_lines
+from replay.show.batches import batch_lines, count_lines, review_text
 from replay.show.environment import environment_lines
 from replay.show.line import harmless
+from replay.show.page.units import checks_fact, review_of
 from replay.show.resources import used_text
 from replay.show.text import (
     STYLE_OF,
@@ -233,6 +234,7 @@ def _node(
         *([f"{retries} {'retry' if retries == 1 else 'retries'}"] if retries else []),
         *(["ended twice"] if view["reopened"] else []),
         *([harmless(view["reason"])] if view["reason"] else []),
+        *checks_fact(view),
         *_output_facts(view["outputs"]),
     ]
     yield [
@@ -249,6 +251,22 @@ def _node(
     for said in serious[:_MOST_OF_A_NODE]:
         yield _message(said, "    ")
     yield from _left_out(len(serious) - _MOST_OF_A_NODE, "message", left_out, indent="    ")
+    bad = [check for check in view.get("checks", ()) if not check["ok"]]
+    for check in bad[:_MOST_OF_A_NODE]:
+        yield [Piece("    " + _check_text(check), "red")]
+    yield from _left_out(len(bad) - _MOST_OF_A_NODE, "failed check", left_out, indent="    ")
+    yield from _review(view, "    ")
+
+
+def _check_text(check: dict[str, Any]) -> str:
+    said = check["detail"] or ("ok" if check["ok"] else "failed")
+    return harmless(f"check {check['name']}: {said}")
+
+
+def _review(view: dict[str, Any], indent: str) -> Iterator[Line]:
+    review = review_of(view)
+    if review is not None:
+        yield [Piece(indent + review_text(review), "magenta")]
 
 
 def _message(said: dict[str, Any], indent: str) -> Line:
@@ -291,6 +309,9 @@ def _node_in_full(view: dict[str, Any]) -> Iterator[Line]:
         yield _message(said, "  ")
         for line in _last_lines(said.get("traceback")):
             yield [Piece(f"    {line}", "dim")]
+    for check in view.get("checks", ()):
+        yield [Piece(f"  {_check_text(check)}", "" if check["ok"] else "red")]
+    yield from _review(view, "  ")
 
 
 def _printed(captured: Sequence[dict[str, Any]]) -> Iterator[Line]:

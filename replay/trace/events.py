@@ -479,9 +479,9 @@ class ProgressSet(Event, tag="progress", kw_only=True):
 
 
 class CheckMade(Event, tag="check", kw_only=True):
-    """A step was checked."""
+    """A step was checked; without a `unit`, a node."""
 
-    unit: str
+    unit: str | None = None
     name: str
     ok: bool
     detail: str | None = None
@@ -504,16 +504,16 @@ class UnitEdited(Event, tag="edited", kw_only=True):
 
 
 class ReviewRequested(Event, tag="review_requested", kw_only=True):
-    """Somebody should look at a unit, and why."""
+    """Somebody should look at a unit, or without one at a node, and why."""
 
-    unit: str
+    unit: str | None = None
     reason: str | None = None
 
 
 class ReviewCleared(Event, tag="review_cleared", kw_only=True):
-    """Nobody needs to look at a unit any more."""
+    """Nobody needs to look at a unit, or without one at a node, any more."""
 
-    unit: str
+    unit: str | None = None
 
 
 class ExceptionRaised(Event, tag="exception", kw_only=True):

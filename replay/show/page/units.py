@@ -255,6 +255,14 @@ def review_of(view: View) -> Review | None:
     )
 
 
+def checks_fact(view: View) -> Iterator[str]:
+    """Yield how many checks went well; nothing where there was none."""
+    checks = view.get("checks") or ()
+    if checks:
+        good = sum(1 for check in checks if check.get("ok"))
+        yield f"{good} of {count_text(len(checks), 'check')} ok"
+
+
 def _facts(unit: Unit) -> Iterator[str]:
     view = unit.view
     steps = view.get("steps") or ()
@@ -269,10 +277,7 @@ def _facts(unit: Unit) -> Iterator[str]:
         yield "ended twice"
     if view.get("reason"):
         yield short(view["reason"])
-    checks = view.get("checks") or ()
-    if checks:
-        good = sum(1 for check in checks if check.get("ok"))
-        yield f"{good} of {count_text(len(checks), 'check')} ok"
+    yield from checks_fact(view)
     levels = [said.get("level") for said in view.get("messages") or ()]
     for key, one in (("errors", "error"), ("warnings", "warning"), ("notes", "note")):
         count = len(view.get(key) or ()) + levels.count(one)
