@@ -100,6 +100,7 @@ class Extras(msgspec.Struct, gc=False):
     retries: list[dict[str, Any]] = []
     checks: list[Check] = []
     review: ReviewFlag = NO_REVIEW
+    unit: str | None = None  # the step that its last attempt is
 
 
 class NodeReport(NodeMark, gc=False, array_like=False, kw_only=True):
@@ -159,6 +160,7 @@ def on_node_start(state: ReportState, event: NodeStarted) -> None:
         _extras(node).earlier.append(before)
     node.attempt = _attempt(event)
     node.attempt.ran = commands.begun(event)
+    _be_a_step(state, event, node)
 
 
 def on_node_success(state: ReportState, event: NodeSucceeded) -> None:
@@ -171,6 +173,8 @@ def on_node_success(state: ReportState, event: NodeSucceeded) -> None:
     node.output_hash = event.output_hash
     summary = bytes(event.output_summary)
     node.output_summary = b"" if summary == b"null" else summary
+    if event.unit is not None:
+        state.units.apply(event)
 
 
 def on_node_failure(state: ReportState, event: NodeFailed) -> None:
@@ -182,6 +186,8 @@ def on_node_failure(state: ReportState, event: NodeFailed) -> None:
     attempt.traceback, attempt.resource = event.traceback, event.resource
     if attempt.ran is not None:
         commands.ended(attempt.ran, event)
+    if event.unit is not None:
+        state.units.apply(event)
 
 
 def on_node_skipped(state: ReportState, event: NodeSkipped) -> None:
@@ -191,6 +197,16 @@ def on_node_skipped(state: ReportState, event: NodeSkipped) -> None:
     if node.attempt is not None:
         attempt = _end(node, event, SKIPPED)
         attempt.duration = seconds_between(attempt, event)
+    _be_a_step(state, event, node)
+
+
+def _be_a_step(state: ReportState, event: NodeStarted | NodeSkipped, node: NodeReport) -> None:
+    """Let the node be the step that the event names; without one it is none, or none any more."""
+    if event.unit is not None:
+        _extras(node).unit = event.unit
+        state.units.apply(event)
+    elif node.extras is not None:
+        node.extras.unit = None
 
 
 def on_node_retry(state: ReportState, event: NodeRetried) -> None:
@@ -562,7 +578,16 @@ def node_view(
         "messages": extras.messages,
         "retries": extras.retries,
         **_said_of(extras),
+        **_step_of(state, extras),
     }
+
+
+def _step_of(state: ReportState, extras: Extras) -> dict[str, Any]:
+    """Return which step of which batch the node is; nothing where it is none."""
+    if extras.unit is None:
+        return {}
+    parent = state.units.parents.get(extras.unit)
+    return {"unit": extras.unit, "report": None if parent is None else parent.unit}
 
 
 def _said_of(extras: Extras) -> dict[str, Any]:

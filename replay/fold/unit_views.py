@@ -119,6 +119,8 @@ def unit_view(
     }
     if isinstance(state, StepState):
         view["checks"] = [check_view(check) for check in state.checks or ()]
+        if state.node_id is not None:
+            view |= {"node_id": state.node_id, "node_index": state.node_index}
     elif isinstance(state, FileState):
         del view["id"]
         view |= {
@@ -221,6 +223,8 @@ def step_of(view: Mapping[str, Any], unit: Callable[[], str]) -> StepState:
             Check(_value(c, "name", str, ""), _value(c, "ok", bool, default=False), c.get("detail"))
             for c in checks
         ]
+    state.node_id = _value(view, "node_id", str, None)
+    state.node_index = _value(view, "node_index", int, None)
     return state
 
 

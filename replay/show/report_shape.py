@@ -218,6 +218,8 @@ class NodeView(msgspec.Struct, kw_only=True):
         retries: What was announced.
         checks: What was checked, where anything was; one that failed changes no status.
         review: Whether somebody should look at it, where that was asked for.
+        unit: The step that it is, where it is one; what is said of the node stands there.
+        report: The unit of the report that this step stands in, or null.
     """
 
     node_id: str | None
@@ -239,6 +241,8 @@ class NodeView(msgspec.Struct, kw_only=True):
     retries: list[RetryView]
     checks: list[CheckView] | msgspec.UnsetType = msgspec.UNSET
     review: ReviewView | msgspec.UnsetType = msgspec.UNSET
+    unit: str | msgspec.UnsetType = msgspec.UNSET
+    report: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Report(msgspec.Struct, kw_only=True):
