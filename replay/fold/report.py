@@ -600,6 +600,19 @@ def _said_of(extras: Extras) -> dict[str, Any]:
     return found
 
 
+def node_of_step(
+    state: ReportState, unit: str, node_id: str, index: int | None
+) -> NodeReport | None:
+    """Return the node that a step is; None if its last attempt is no step, or another one."""
+    node: Any = state.nodes.get(node_id)
+    if node is not None and node.index != index:
+        node = (node.others or {}).get(index)
+    if node is None or node.extras is None or node.extras.unit != unit:
+        return None
+    found: NodeReport = node
+    return found
+
+
 def slowest_first(state: ReportState) -> list[tuple[float, str | None, NodeReport]]:
     """Return (seconds, node_id, node) of each node whose last attempt has a time, slowest first.
 
