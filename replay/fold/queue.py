@@ -5,9 +5,10 @@ to.  Deciding is `observability.review`; rules: docs/review.md.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from replay.fold.report import ReportState
+from replay.fold.report import ReportState, node_digest
 from replay.fold.run import nodes_of
 from replay.fold.unit_views import is_open, is_taken_over, review_view, reviewed_digest
 from replay.fold.units import FileState, PipelineState, Units, UnitState
@@ -21,7 +22,9 @@ class Request(NamedTuple):
 
     Attributes:
         run_id: The run.
-        unit: The unit, as events name it: the request's id.
+        unit: The unit, as events name it; None for a node.
+        node_id: The node; None for a unit.
+        node_index: Likewise.
         file: The file, or empty.
         step: The step, or empty; what is neither is here as well.
         view: What a report says of it.
@@ -31,13 +34,20 @@ class Request(NamedTuple):
     """
 
     run_id: str
-    unit: str
+    unit: str | None
+    node_id: str | None
+    node_index: int | None
     file: str
     step: str
     view: dict[str, Any]
     is_open: bool
     requested_at: str | None
     digest: str
+
+    @property
+    def ident(self) -> str:
+        """What tells it from others of its run: the unit, or the node and its index."""
+        return self.unit or _node_name(self.node_id or "", self.node_index)
 
     @property
     def name(self) -> str:
@@ -47,7 +57,7 @@ class Request(NamedTuple):
     @property
     def names(self) -> Sequence[str]:
         """What an ID is compared with."""
-        return (self.unit, self.name, self.file, self.step)
+        return (self.ident, self.name, self.file, self.step, self.node_id or "")
 
 
 class Target(NamedTuple):
@@ -111,10 +121,38 @@ def requests_of(state: ReportState) -> Iterator[Request]:
         yield Request(
             run_id=state.run_id,
             unit=unit.unit,
+            node_id=None,
+            node_index=None,
             file="" if file is None else _names(file)[0],
             step="" if unit is file else _names(unit)[0],
-            view=review_view(unit.review, found, lambda digest=digest: digest),  # type: ignore[misc]
+            view=review_view(unit.review, found, partial(str, digest)),
             is_open=is_open(unit),
+            requested_at=None if found is None else found.requested_at,
+            digest=digest,
+        )
+    yield from _of_nodes(state)
+
+
+def _of_nodes(state: ReportState) -> Iterator[Request]:
+    for node_id, node in nodes_of(state):
+        extras = node.extras
+        if node_id is None or extras is None:
+            continue
+        found = extras.reviewing
+        has_decision = found is not None and found.decision is not None
+        if not extras.review.flagged and not has_decision:
+            continue
+        digest = node_digest(node_id, node)
+        view = review_view(extras.review, found, partial(str, digest))
+        yield Request(
+            run_id=state.run_id,
+            unit=None,
+            node_id=node_id,
+            node_index=node.index,
+            file="",
+            step=_node_name(node_id, node.index),
+            view=view,
+            is_open=bool(view.get("open", extras.review.flagged)),
             requested_at=None if found is None else found.requested_at,
             digest=digest,
         )
@@ -129,8 +167,11 @@ def targets_of(state: ReportState) -> Iterator[Target]:
         yield Target(unit.unit, None, None, (*names, unit.unit))
     for node_id, node in nodes_of(state):
         if node_id is not None:
-            names = [node_id] if node.index is None else [f"{node_id}#{node.index}", node_id]
-            yield Target(None, node_id, node.index, names)
+            yield Target(None, node_id, node.index, (_node_name(node_id, node.index), node_id))
+
+
+def _node_name(node_id: str, index: int | None) -> str:
+    return node_id if index is None else f"{node_id}#{index}"
 
 
 def named_units(units: Units) -> Iterator[tuple[FileState | None, UnitState]]:

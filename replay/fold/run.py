@@ -190,6 +190,7 @@ class _NodeEvent(msgspec.Struct, tag_field="event_type", kw_only=True, gc=False)
     run_id: str | None = None
     node_id: str | None = None
     node_index: int | None = None
+    unit: str | None = None
 
 
 class _Started(_NodeEvent, tag="node_start"):
@@ -311,6 +312,8 @@ def _is_number(*values: float | str) -> bool:
 
 def on_node_start(state: RunState, event: NodeStarted, new: type[NodeMark] = NodeMark) -> NodeMark:
     """A node that has ended begins its next attempt and is not counted until that ends."""
+    if state.failed_units:
+        _forgive(state, event)
     index = event.node_index
     node = state.nodes.get(event.node_id)
     if node is None:
@@ -328,6 +331,8 @@ def on_node_success(
     state: RunState, event: NodeSucceeded, new: type[NodeMark] = NodeMark
 ) -> NodeMark:
     """The node's last attempt succeeded."""
+    if state.failed_units:
+        _forgive(state, event)
     head = state.nodes.get(event.node_id)
     if head is None:
         state.nodes[event.node_id] = head = node = new(event.node_index)
@@ -344,7 +349,9 @@ def on_node_success(
 
 
 def on_node_failure(state: RunState, event: NodeFailed, new: type[NodeMark] = NodeMark) -> NodeMark:
-    """The node's last attempt failed."""
+    """The node's last attempt failed; a step that it is fails with it, and counts once."""
+    if state.failed_units:
+        _forgive(state, event)
     node = ended_node(state, event, new)
     if node.status != RUNNING:
         _count(state, node.status, -1)
@@ -358,6 +365,8 @@ def on_node_skipped(
     state: RunState, event: NodeSkipped, new: type[NodeMark] = NodeMark
 ) -> NodeMark:
     """The node is not run, or not again."""
+    if state.failed_units:
+        _forgive(state, event)
     node = ended_node(state, event, new)
     if node.status != RUNNING:
         _count(state, node.status, -1)
@@ -379,6 +388,12 @@ def on_unit_status(state: RunState, event: UnitStatusSet) -> None:
     if event.status == FAILED and not event.inside:
         state.failed_units[event.unit] = True
     elif state.failed_units:
+        state.failed_units.pop(event.unit, None)
+
+
+def _forgive(state: RunState, event: Any) -> None:
+    """Let a step that somebody had failed be what the node that it is says."""
+    if event.unit is not None:
         state.failed_units.pop(event.unit, None)
 
 

@@ -10,7 +10,14 @@ from typing import Any
 import msgspec
 
 from replay.fold.run import Status
-from replay.show.unit_shape import FileView, OtherUnitView, ReportHead, RunStepView
+from replay.show.unit_shape import (
+    CheckView,
+    FileView,
+    OtherUnitView,
+    ReportHead,
+    ReviewView,
+    RunStepView,
+)
 from replay.trace.events import Environment, ResourceUsage, Seconds
 
 
@@ -211,6 +218,10 @@ class NodeView(msgspec.Struct, kw_only=True):
         results: Values that it returned.
         messages: What was said about it.
         retries: What was announced.
+        checks: What was checked, where anything was; one that failed changes no status.
+        review: Whether somebody should look at it, where that was asked for.
+        unit: The step that it is, where it is one; what is said of the node stands there.
+        report: The unit of the report that this step stands in, or null.
     """
 
     node_id: str | None
@@ -230,6 +241,10 @@ class NodeView(msgspec.Struct, kw_only=True):
     results: list[ResultView]
     messages: list[MessageView]
     retries: list[RetryView]
+    checks: list[CheckView] | msgspec.UnsetType = msgspec.UNSET
+    review: ReviewView | msgspec.UnsetType = msgspec.UNSET
+    unit: str | msgspec.UnsetType = msgspec.UNSET
+    report: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Report(msgspec.Struct, kw_only=True):

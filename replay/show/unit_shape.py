@@ -110,10 +110,14 @@ class StepView(UnitView, kw_only=True):
     Attributes:
         id: Its id.
         checks: What was checked.
+        node_id: The node that it is, if it is one.
+        node_index: That node's index.
     """
 
     id: str | None
     checks: list[CheckView]
+    node_id: str | msgspec.UnsetType = msgspec.UNSET
+    node_index: int | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class FileView(UnitView, kw_only=True):

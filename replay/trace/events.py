@@ -346,15 +346,19 @@ class NodeStarted(Event, tag="node_start", kw_only=True):
     """A node's first attempt begins, or its next one when it has ended before.
 
     `command` is what is run, secrets redacted; `variables` are those of its environment that were
-    to be recorded, null where one is not set.
+    to be recorded, null where one is not set.  Of a node that is a step of a batch, `unit` is the
+    step, `parent` the batch, and `id` the step's id there.
     """
 
     command: list[str] | None = None
     variables: dict[str, str | None] | None = None
+    unit: str | None = None
+    parent: str | None = None
+    id: str | None = None
 
 
 class NodeSucceeded(Event, tag="node_success", kw_only=True):
-    """The current attempt of a node ends well.
+    """The current attempt of a node ends well, and its step `unit` if it is one.
 
     Of a command, `exit_status` is what it returned, or `signal` the name of what killed it.
     """
@@ -366,10 +370,11 @@ class NodeSucceeded(Event, tag="node_success", kw_only=True):
     resource: ResourceUsage | None = None
     exit_status: Int | None = None
     signal: str | None = None
+    unit: str | None = None
 
 
 class NodeFailed(Event, tag="node_failure", kw_only=True):
-    """The current attempt of a node ends by an error."""
+    """The current attempt of a node ends by an error, and its step `unit` if it is one."""
 
     duration_seconds: Seconds
     error: str
@@ -379,12 +384,16 @@ class NodeFailed(Event, tag="node_failure", kw_only=True):
     resource: ResourceUsage | None = None
     exit_status: Int | None = None
     signal: str | None = None
+    unit: str | None = None
 
 
 class NodeSkipped(Event, tag="node_skipped", kw_only=True):
-    """A node is not run, and why."""
+    """A node is not run, and why; `unit`, `parent` and `id` are those of its step."""
 
     reason: str | None = None
+    unit: str | None = None
+    parent: str | None = None
+    id: str | None = None
 
 
 class NodeRetried(Event, tag="node_retry", kw_only=True):
@@ -491,9 +500,9 @@ class ProgressSet(Event, tag="progress", kw_only=True):
 
 
 class CheckMade(Event, tag="check", kw_only=True):
-    """A step was checked."""
+    """A step was checked; without a `unit`, a node."""
 
-    unit: str
+    unit: str | None = None
     name: str
     ok: bool
     detail: str | None = None
@@ -516,16 +525,16 @@ class UnitEdited(Event, tag="edited", kw_only=True):
 
 
 class ReviewRequested(Event, tag="review_requested", kw_only=True):
-    """Somebody should look at a unit, and why."""
+    """Somebody should look at a unit, or without one at a node, and why."""
 
-    unit: str
+    unit: str | None = None
     reason: str | None = None
 
 
 class ReviewCleared(Event, tag="review_cleared", kw_only=True):
-    """Nobody needs to look at a unit any more."""
+    """Nobody needs to look at a unit, or without one at a node, any more."""
 
-    unit: str
+    unit: str | None = None
 
 
 class ReviewResolved(Event, tag="review_resolved", kw_only=True):

@@ -503,6 +503,39 @@ def test_a_decision_stands_behind_what_it_is_about_whatever_the_clock_says(tmp_p
     assert after["files"][1]["review"]["decided_at"] > before["files"][1]["finished_at"]
 
 
+NODES = r"""
+from observability import ExecutionObserver
+with ExecutionObserver("step_01_n", "out", quiet=True, use_tqdm=False) as observer:
+    for index in (0, 1):
+        with observer.node("train", index) as node:
+            node.check("loss", ok=True)
+            node.request_review("odd loss")
+"""
+
+
+def test_a_node_is_decided_about_like_a_step(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-c", NODES], cwd=tmp_path, env=environment(), check=True, timeout=60
+    )
+    out = tmp_path / "out"
+    assert [(one["node_id"], one["node_index"]) for one in queue(out)] == [
+        ("train", 0),
+        ("train", 1),
+    ]
+    assert "that is a part of 2" in refused(out, "review", "approve", "train", "--by", "a")
+    assert b"check loss: ok" in review(out, "show", "train#1").stdout
+
+    done(out, "review", "approve", "train#0", "--by", "anna", "--reason", "it is right")
+    done(out, "note", "latest:train#1", "look here", "--by", "bert")
+
+    assert [one["id"] for one in queue(out)] == ["train#1"]
+    first, second = report(out)["nodes"]
+    assert (first["review"]["decision"], first["review"]["open"]) == ("approved", False)
+    assert second["review"] == {"flagged": True, "reason": "odd loss"}
+    assert "review: approved by anna" in auditfold("show", out).stdout.decode()
+    assert_sound(out)
+
+
 # --- Several people, and what they say
 
 

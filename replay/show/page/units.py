@@ -8,6 +8,7 @@ empty: reports are older and newer than this module.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
+from replay.show.node_steps import with_node
 from replay.show.page.wording import short
 from replay.show.text import count_text, second_text
 
@@ -213,9 +214,9 @@ class Tree(NamedTuple):
 
     Attributes:
         files: As the report has them.
-        steps: Steps that stand in no file.
+        steps: Steps that stand in no file, with the nodes that they are.
         others: Units of kinds of the user's own.
-        nodes: Nodes, which are the rest of the same tree.
+        nodes: The other nodes, which are the rest of the same tree.
     """
 
     files: Iterable[View]
@@ -236,9 +237,12 @@ class Tree(NamedTuple):
 
 def tree_of(report: View) -> Tree:
     """Return the units of a whole report; an older one has nodes only."""
-    return Tree(
-        report.get("files", ()), report.get("steps", ()), report.get("units", ()), report["nodes"]
-    )
+    nodes = {node["unit"]: node for node in report["nodes"] if "unit" in node}
+    found = [(step, nodes.pop(step.get("unit"), None)) for step in report.get("steps", ())]
+    # What is left of `nodes` are steps that the report does not have.
+    lone = [n for n in report["nodes"] if "unit" not in n or n["unit"] in nodes]
+    steps = [step if node is None else with_node(step, node) for step, node in found]
+    return Tree(report.get("files", ()), steps, report.get("units", ()), lone)
 
 
 def review_of(view: View) -> Review | None:
@@ -282,6 +286,14 @@ def decision_text(review: Review) -> str:
     return f"review: {review.decision}{by}{at}{stale}{still}"
 
 
+def checks_fact(view: View) -> Iterator[str]:
+    """Yield how many checks went well; nothing where there was none."""
+    checks = view.get("checks") or ()
+    if checks:
+        good = sum(1 for check in checks if check.get("ok"))
+        yield f"{good} of {count_text(len(checks), 'check')} ok"
+
+
 def _facts(unit: Unit) -> Iterator[str]:
     view = unit.view
     steps = view.get("steps") or ()
@@ -296,10 +308,7 @@ def _facts(unit: Unit) -> Iterator[str]:
         yield "ended twice"
     if view.get("reason"):
         yield short(view["reason"])
-    checks = view.get("checks") or ()
-    if checks:
-        good = sum(1 for check in checks if check.get("ok"))
-        yield f"{good} of {count_text(len(checks), 'check')} ok"
+    yield from checks_fact(view)
     levels = [said.get("level") for said in view.get("messages") or ()]
     for key, one in (("errors", "error"), ("warnings", "warning"), ("notes", "note")):
         remarks = len(remarks_of(view)) if one == "note" else 0
