@@ -131,12 +131,12 @@ def decide(
         JournalError, OSError: It could not be written.
     """
     with _run_of(path, request.run_id) as run:
-        now = next((one for one in requests_of(run.state) if one.unit == request.unit), None)
+        now = next((one for one in requests_of(run.state) if one.ident == request.ident), None)
         why = "nobody asks for its review any more" if now is None else why_not(now, action)
         if now is not None and why is None and now.digest != request.digest:
             why = "it has changed since it was looked at: look again"
         if now is None or why is not None:
-            raise RefusedError(f"request {request.unit} ({short(request.name)}): {why}")
+            raise RefusedError(f"request {short(request.ident)} ({short(request.name)}): {why}")
         decision = DECISIONS[action]
         payload = {"unit": now.unit, "decision": decision, "reviewer": reviewer, "note": note}
         return run.append(
@@ -144,6 +144,7 @@ def decide(
             {**payload, "digest": now.digest},
             texts=("reviewer", "note"),
             message=f"{decision} by {reviewer}: {short(now.name)}",
+            node=(now.node_id, now.node_index),
         )
 
 
@@ -185,7 +186,7 @@ def add_note(path: str, run_id: str, part: str, text: str, *, author: str) -> Re
             {"level": "note", "text": text, "author": author, "unit": target.unit},
             texts=("text", "author"),
             message=f"note by {author}{about}",
-            target=target,
+            node=(target.node_id, target.node_index),
         )
 
 
@@ -206,7 +207,7 @@ class _Run(NamedTuple):
         *,
         texts: Sequence[str],
         message: str,
-        target: Target | None = None,
+        node: tuple[str | None, int | None],
     ) -> Recorded:
         """Append one event by a writer of its own, and write the run's derived files again."""
         state = self.state
@@ -234,8 +235,7 @@ class _Run(NamedTuple):
             line = journal.append_clean(
                 event_type,
                 kept,
-                None if target is None else target.node_id,
-                None if target is None else target.node_index,
+                *node,
                 gate.text("message", message),
             )
             stamp = "" if line is None else decode_event(line).timestamp
@@ -334,4 +334,4 @@ class _NotBefore:
 def _listed(request: Request) -> str:
     decision = request.view.get("decision")
     state = "open" if request.is_open else decision
-    return f"{request.unit} ({short(request.name)} in {request.run_id}, {state})"
+    return f"{short(request.ident)} ({short(request.name)} in {request.run_id}, {state})"

@@ -143,7 +143,7 @@ def _deciding(name: "Action", short_help: str, about: str) -> Callable[..., Any]
         request = _chosen(requests, ident, name)
         if digest is not None and digest != request.digest:
             raise click.UsageError(
-                f"request {request.unit}: digest {request.digest}, want {digest}: it is not what "
+                f"request {request.ident}: digest {request.digest}, want {digest}: it is not what "
                 "you looked at; nothing was recorded"
             )
         return _record(path, request, name, who=who, reason=reason, as_json=as_json)
@@ -189,17 +189,19 @@ def _record(
     if as_json:
         print_json(
             {
-                "id": request.unit,
+                "id": request.ident,
                 "run_id": request.run_id,
                 "file": request.file or None,
                 "step": request.step or None,
+                "node_id": request.node_id,
+                "node_index": request.node_index,
                 "decision": decision,
                 "decided_at": recorded.timestamp,
                 "digest": request.digest,
             }
         )
     else:
-        say(f"{decision}: {request.name} ({request.unit}) in run {request.run_id}")
+        say(f"{decision}: {request.name} ({request.ident}) in run {request.run_id}")
     return say_failures(recorded)
 
 
@@ -265,6 +267,6 @@ def _unit_of(found: tuple[list[Source], Fold[Any]], request: Request) -> "Unit":
     sources, index = found
     state = report_state(sources, index, request.run_id)
     status = index.standing(state, Hosts()).status
-    unit = state.units.states[request.unit]
+    unit = state.units.states[request.ident]
     view = unit_view(unit, state.last.mono_us, running_as=running_as(status))
     return Unit("step" if request.step else "file", "", view)

@@ -5,6 +5,7 @@ to.  Deciding is `observability.review`; rules: docs/review.md.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from replay.fold.report import ReportState
@@ -21,7 +22,9 @@ class Request(NamedTuple):
 
     Attributes:
         run_id: The run.
-        unit: The unit, as events name it: the request's id.
+        unit: The unit, as events name it; None for a node.
+        node_id: The node; None for a unit.
+        node_index: Likewise.
         file: The file, or empty.
         step: The step, or empty; what is neither is here as well.
         view: What a report says of it.
@@ -31,13 +34,20 @@ class Request(NamedTuple):
     """
 
     run_id: str
-    unit: str
+    unit: str | None
+    node_id: str | None
+    node_index: int | None
     file: str
     step: str
     view: dict[str, Any]
     is_open: bool
     requested_at: str | None
     digest: str
+
+    @property
+    def ident(self) -> str:
+        """What tells it from others of its run: the unit, or the node and its index."""
+        return self.unit or _node_name(self.node_id or "", self.node_index)
 
     @property
     def name(self) -> str:
@@ -47,7 +57,7 @@ class Request(NamedTuple):
     @property
     def names(self) -> Sequence[str]:
         """What an ID is compared with."""
-        return (self.unit, self.name, self.file, self.step)
+        return (self.ident, self.name, self.file, self.step, self.node_id or "")
 
 
 class Target(NamedTuple):
@@ -111,9 +121,11 @@ def requests_of(state: ReportState) -> Iterator[Request]:
         yield Request(
             run_id=state.run_id,
             unit=unit.unit,
+            node_id=None,
+            node_index=None,
             file="" if file is None else _names(file)[0],
             step="" if unit is file else _names(unit)[0],
-            view=review_view(unit.review, found, lambda digest=digest: digest),  # type: ignore[misc]
+            view=review_view(unit.review, found, partial(str, digest)),
             is_open=is_open(unit),
             requested_at=None if found is None else found.requested_at,
             digest=digest,
@@ -129,8 +141,12 @@ def targets_of(state: ReportState) -> Iterator[Target]:
         yield Target(unit.unit, None, None, (*names, unit.unit))
     for node_id, node in nodes_of(state):
         if node_id is not None:
-            names = [node_id] if node.index is None else [f"{node_id}#{node.index}", node_id]
-            yield Target(None, node_id, node.index, names)
+            of_node = (_node_name(node_id, node.index), node_id)
+            yield Target(None, node_id, node.index, of_node)
+
+
+def _node_name(node_id: str, index: int | None) -> str:
+    return node_id if index is None else f"{node_id}#{index}"
 
 
 def named_units(units: Units) -> Iterator[tuple[FileState | None, UnitState]]:

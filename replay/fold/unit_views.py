@@ -33,8 +33,11 @@ from replay.fold.units import (
 SCHEMA_VERSION: Final = "v2"
 
 # What depends on the moment, on decisions or on this form: no part of what somebody looks at.
-_NOT_REVIEWED: Final = frozenset(
-    {"duration_ms", "requires_human_review", "human_review_reason", "report_version"}
+_NOT_REVIEWED: Final = (
+    "duration_ms",
+    "requires_human_review",
+    "human_review_reason",
+    "report_version",
 )
 _NAMED: Final = 5  # steps that the reason for a review names
 _LARGEST_PERCENT: Final = 100
@@ -82,7 +85,7 @@ def is_open(state: UnitState) -> bool:
         return False
     if (givers := _givers(state)) and (state.reviewing is None or state.reviewing.decision is None):
         return any(map(is_open, givers))
-    return _awaits(state.reviewing, lambda: reviewed_digest(state))
+    return awaits(state.reviewing, lambda: reviewed_digest(state))
 
 
 def is_taken_over(state: UnitState) -> bool:
@@ -154,29 +157,40 @@ def reviewed_digest(state: UnitState) -> str:
     It does not depend on the time, nor on which processes live.  Empty where the trace holds
     what no JSON of this format has; then nothing that was decided holds.
     """
+    return said_digest(_reviewed(state))
+
+
+def said_digest(view: Mapping[str, Any]) -> str:
+    """Return the digest of what a program says of something, without what is null or empty.
+
+    So a field that a later version adds makes no decision stale where it says nothing.  Empty
+    where *view* holds what no JSON of this format has.
+    """
     try:
-        return json_digest(_reviewed(state))
+        return json_digest(_without_empty(view))
     except (TypeError, ValueError):
         return ""
 
 
-def _reviewed(state: UnitState) -> dict[str, Any]:
-    """Return what the digest of a unit covers.
-
-    What is null, false or empty is left out, so that a field that a later version adds makes no
-    decision stale where it says nothing.
-    """
-    view = _unit_alone(state, None, running_as=RUNNING)
-    asked = None if state.reviewing is None else state.reviewing.requested_at
-    view["review"] = {**_flag(state.review), "requested_at": asked}
-    if isinstance(state, FileState):
-        view["steps"] = [_reviewed(step) for step in state.steps]
+def _without_empty(view: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in view.items()
-        if name not in _NOT_REVIEWED and value is not None and value is not False and value != ""
+        if value is not None and value is not False and value != ""
         if value not in ([], {})
     }
+
+
+def _reviewed(state: UnitState) -> dict[str, Any]:
+    """Return what the digest of a unit covers."""
+    view = _unit_alone(state, None, running_as=RUNNING)
+    asked = None if state.reviewing is None else state.reviewing.requested_at
+    view["review"] = {**review_view(state.review), "requested_at": asked}
+    if isinstance(state, FileState):
+        view["steps"] = [_reviewed(step) for step in state.steps]
+    for name in _NOT_REVIEWED:
+        view.pop(name, None)
+    return _without_empty(view)
 
 
 def _unit_alone(state: UnitState, now_us: int | None, *, running_as: str) -> dict[str, Any]:
@@ -193,12 +207,12 @@ def _unit_alone(state: UnitState, now_us: int | None, *, running_as: str) -> dic
         "warnings": list(state.warnings or ()),
         "errors": list(state.errors or ()),
         "metadata": dict(state.metadata or ()),
-        "review": _flag(state.review),
+        "review": review_view(state.review),
         "reopened": state.reopened,
         "report_version": SCHEMA_VERSION,
     }
     if isinstance(state, StepState):
-        view["checks"] = [_check(check) for check in state.checks or ()]
+        view["checks"] = [check_view(check) for check in state.checks or ()]
     elif isinstance(state, FileState):
         del view["id"]
         view |= {
@@ -278,7 +292,7 @@ def _review(state: UnitState) -> dict[str, Any]:
 
 
 def review_view(
-    flag: ReviewFlag, reviewing: Reviewing | None, digest: Callable[[], str]
+    flag: ReviewFlag, reviewing: Reviewing | None = None, digest: Callable[[], str] = str
 ) -> dict[str, Any]:
     """Return a request for review, and what became of it; nothing more while it is undecided.
 
@@ -287,26 +301,22 @@ def review_view(
         reviewing: When, and what was decided.
         digest: Returns the digest of what is flagged as it is now.
     """
-    found = _flag(flag)
+    found = {"flagged": flag.flagged, "reason": flag.reason}
     if reviewing is None or reviewing.decision is None:
         return found
     return {
         **found,
-        "open": flag.flagged and _awaits(reviewing, digest),
+        "open": flag.flagged and awaits(reviewing, digest),
         "requested_at": reviewing.requested_at,
         **_decision(reviewing.decision),
         "stale": digest() != reviewing.decision.digest,
     }
 
 
-def _awaits(reviewing: Reviewing | None, digest: Callable[[], str]) -> bool:
+def awaits(reviewing: Reviewing | None, digest: Callable[[], str]) -> bool:
     """Return whether a request has no decision that holds."""
     decision = None if reviewing is None else reviewing.decision
     return decision is None or decision.decision == REOPENED or digest() != decision.digest
-
-
-def _flag(flag: ReviewFlag) -> dict[str, Any]:
-    return {"flagged": flag.flagged, "reason": flag.reason}
 
 
 def _decision(decision: Decision) -> dict[str, Any]:
@@ -324,7 +334,8 @@ def remark_view(remark: Remark) -> dict[str, Any]:
     return {"timestamp": remark.timestamp, "author": remark.author, "text": remark.text}
 
 
-def _check(check: Check) -> dict[str, Any]:
+def check_view(check: Check) -> dict[str, Any]:
+    """Return one thing that was checked."""
     return {"name": check.name, "ok": check.ok, "detail": check.detail}
 
 

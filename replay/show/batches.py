@@ -184,18 +184,23 @@ class _Rows:
                 yield [Piece(f"{below}{harmless(text)}", "red")]
         for text in unit.view.get("warnings") or ():
             yield [Piece(f"{below}warning: {harmless(str(text))}", "yellow")]
-        # Without what a file has taken over from a step.
-        for one, review in unit.reviews:
-            if one is unit:
-                yield [Piece(below + _review_text(review), "magenta")]
-                if review.note:
-                    yield [Piece(f"{below}  {harmless(review.note)}")]
-        for remark in remarks_of(unit.view):
-            said = f"{remark['author']}: {remark['text']}"
-            yield [Piece(f"{below}{harmless(said)}")]
+        yield from answers(unit, below)
 
 
-def _review_text(review: Review) -> str:
+def answers(unit: Unit, indent: str) -> Iterator[Line]:
+    """Yield what a unit asks, without what a file took over from a step, and what people said."""
+    for one, review in unit.reviews:
+        if one is unit:
+            yield [Piece(indent + review_text(review), "magenta")]
+            if review.note:
+                yield [Piece(f"{indent}  {harmless(review.note)}")]
+    for remark in remarks_of(unit.view):
+        said = f"{remark['author']}: {remark['text']}"
+        yield [Piece(f"{indent}{harmless(said)}")]
+
+
+def review_text(review: Review) -> str:
+    """Return a request for a look, and what became of it, as one line."""
     said = decision_text(review)
     return harmless(f"{said}: {review.reason}" if review.reason else said)
 

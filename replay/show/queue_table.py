@@ -16,10 +16,12 @@ _LONGEST: Final = 60  # characters of a name
 def request_view(request: Request) -> dict[str, Any]:
     """Return a request as `review list --json` has it."""
     return {
-        "id": request.unit,
+        "id": request.ident,
         "run_id": request.run_id,
         "file": request.file or None,
         "step": request.step or None,
+        "node_id": request.node_id,
+        "node_index": request.node_index,
         **request.view,
         "open": request.is_open,
         "requested_at": request.requested_at,
@@ -48,7 +50,7 @@ def queue_table(requests: Sequence[Request], *, columns: int | None) -> Iterator
 def _row(request: Request) -> tuple[str, ...]:
     asked = request.requested_at
     return (
-        harmless(request.unit),
+        short(request.ident, _LONGEST),
         short(request.run_id, _LONGEST),
         "-" if asked is None else second_text(asked),
         _state(request),
@@ -89,7 +91,7 @@ def _request_lines(request: Request, unit: Unit) -> Iterator[Line]:
         Piece(status, STYLE_OF.get(status, "")),
         Piece(f"  {seconds_text(unit.seconds)}  {unit.facts}"),
     ]
-    yield [Piece(f"run {harmless(request.run_id)}, id {harmless(request.unit)}")]
+    yield [Piece(f"run {harmless(request.run_id)}, id {harmless(request.ident)}")]
     review = review_of(unit.view)
     said = "asked for" if review is None else decision_text(review)
     yield [Piece(harmless(said), "magenta" if request.is_open else "")]
