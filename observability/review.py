@@ -2,7 +2,7 @@
 
 A decision is appended to the trace of the run that it is about by a writer of its own, whose
 lines are no part of the run's course; then the run's derived files are written again.  What a
-decision amounts to is the fold's affair (`replay.fold.queue`).  Rules: docs/review.md.
+decision amounts to is the fold's affair (`replay.fold.review_queue`).  Rules: docs/review.md.
 """
 
 import os
@@ -17,7 +17,8 @@ from observability.journal import Journal
 from observability.log import AuditLog
 from replay.fold.files import Source, sources_of
 from replay.fold.lines import report_state
-from replay.fold.queue import (
+from replay.fold.report import ReportState
+from replay.fold.review_queue import (
     Request,
     Target,
     UnclearError,
@@ -25,7 +26,6 @@ from replay.fold.queue import (
     requests_of,
     targets_of,
 )
-from replay.fold.report import ReportState
 from replay.fold.reviews import APPROVED, REJECTED, REOPENED
 from replay.fold.run import RunState
 from replay.fold.runs import Fold, fold

@@ -32,7 +32,7 @@ def command(target: str, text: str, *, by: str | None, path: str, as_json: bool)
     step number or a part of a run id; the others are names, or parts that only one has.
     """
     from observability.review import RefusedError, add_note
-    from replay.fold.queue import UnclearError
+    from replay.fold.review_queue import UnclearError
 
     who = author_of(by)
     if not text.strip():

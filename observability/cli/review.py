@@ -10,7 +10,7 @@ from observability.cli.options import complete_path, complete_run, json_option, 
 from observability.cli.reading import choose_run, exit_code, open_place, say_damage
 from observability.cli.screen import print_json, print_lines, say, width
 from replay.fold.files import Source
-from replay.fold.queue import Request, UnclearError
+from replay.fold.review_queue import Request, UnclearError
 from replay.fold.runs import Fold, fold
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from replay.fold.queue import Request
+from replay.fold.review_queue import Request
 from replay.show.line import harmless
 from replay.show.page.units import Unit, decision_text, remarks_of, review_of
 from replay.show.page.wording import lines, short, value

@@ -123,11 +123,13 @@ def report(out: Path, *options: str) -> dict[str, Any]:
     return found
 
 
-def assert_sound(out: Path, verdict: str = "complete") -> None:
+def assert_sound(out: Path) -> None:
     """The evidence is whole, and the derived files are what `replay` writes, byte for byte."""
-    audited = auditfold("audit", out)
-    assert audited.stdout.startswith(verdict.encode()), audited.stdout
-    assert audited.returncode == (0 if verdict == "complete" else ExitCode.EVIDENCE), audited.stdout
+    audited = json.loads(auditfold("audit", "--json", out).stdout)
+    # On a busy machine more than the 10 ms that an audit grants may lie between a program's look
+    # at the clock and the stamp of its last event.
+    codes = {found["code"] for found in audited["findings"]} - {"time_differs"}
+    assert (audited["verdict"], codes) == ("complete", set())
     checked = auditfold("replay", "--check", out)
     assert checked.returncode == 0, checked.stdout
     before = contents(out)

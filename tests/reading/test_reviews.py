@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from replay.fold.files import sources_of
 from replay.fold.metadata import metadata, metadata_bytes
-from replay.fold.queue import requests_of
 from replay.fold.report import ReportState, report
+from replay.fold.review_queue import requests_of
 from replay.fold.runs import Fold, fold
 from replay.fold.snapshot import from_snapshot, proceed, to_snapshot
 from replay.fold.unit_views import file_of, reviewed_digest, step_of, unit_view
@@ -71,7 +71,7 @@ def decide(built: TraceBuilder, unit: str, digest: str, decision: str = "approve
 
 
 def open_units(*built: TraceBuilder) -> list[str]:
-    return [one.unit for one in requests_of(state_of(*built)) if one.is_open]
+    return [one.ident for one in requests_of(state_of(*built)) if one.is_open]
 
 
 def test_a_request_is_open_until_a_decision_holds() -> None:

@@ -253,12 +253,13 @@ def review_of(view: View) -> Review | None:
     found = view.get("review")
     if not isinstance(found, Mapping) or not (found.get("flagged") or found.get("decision")):
         return None
-    is_open = bool(found.get("open", True))
-    if not is_open and not found.get("decision"):
+    decision = found.get("decision")
+    is_open = bool(found.get("open", not decision or found.get("stale")))
+    if not is_open and not decision:
         return None
     return Review(
         reason=str(found.get("reason") or ""),
-        decision=str(found.get("decision") or ""),
+        decision=str(decision or ""),
         by=str(found.get("reviewer") or ""),
         at=str(found.get("decided_at") or ""),
         note=str(found.get("note") or ""),
