@@ -20,6 +20,8 @@ from observability.reporting import PipelineReport, StepReport
 from replay.fold import read_report
 from replay.fold.report import ReportState
 from replay.fold.run import apply, beginning
+from replay.fold.runs import Standing
+from replay.show.node_steps import lone_nodes, steps_with_nodes
 from replay.show.report_shape import Report
 from replay.trace.events import Event
 from replay.trace.schema import decode_event
@@ -119,7 +121,11 @@ def test_in_another_batch_the_next_attempt_is_a_step_of_that_one(tmp_path: Path)
             with bind_pipeline(batch), observer.node("load"):
                 pass
     (node,) = read_report(tmp_path)["nodes"]
+    state = folded(list(map(decode_event, observer.audit_trace_file.read_bytes().splitlines())))
+    shown = list(steps_with_nodes(state, Standing("succeeded", "checked")))
 
+    assert [len(step.get("attempts", ())) for step in shown] == [0, 2]
+    assert list(lone_nodes(state)) == []
     assert [[step.status for step in batch.steps] for batch in batches] == [["succeeded"]] * 2
     assert node["report"] == batches[1].state.unit
 
