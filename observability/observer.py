@@ -228,7 +228,10 @@ class ExecutionObserver:
         if live.bar is not None:
             live.bar.say(node_id)
         with live.journal.lock:
-            if not self._begin_step("node_start", {}, node_id, index):
+            # Nearly all programs bind no report: they pay for two comparisons.
+            if (self._steps is None and not context.bindings) or not self._begin_step(
+                "node_start", {}, node_id, index
+            ):
                 self._append("node_start", {}, node_id, index)
             self._nodes.begin(node_id, index)
             if self._meter is not None:

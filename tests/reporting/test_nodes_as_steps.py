@@ -1,46 +1,30 @@
 """Nodes that begin while a report is bound: steps of that batch, live and folded alike."""
 
-import itertools
+import asyncio
 import os
-import random
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import orjson
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from observability import ExecutionObserver
 from observability.blocks import bind_pipeline, pipeline_step
-from observability.context import Binding, bind, unbind
 from observability.reporting import PipelineReport, StepReport
 from replay.fold import read_report
 from replay.fold.report import ReportState
 from replay.fold.run import apply, beginning
-from replay.fold.unit_views import unit_view
+from replay.fold.runs import Standing
+from replay.show.node_steps import lone_nodes, steps_with_nodes
 from replay.show.report_shape import Report
 from replay.trace.events import Event
 from replay.trace.schema import decode_event
-from tests.reporting.calls import TEXTS, Calls
-from tests.reporting.test_live_equals_fold import dumped, events_behind
-
-NUMBERS = st.integers(0, 10**6)
-
-
-@pytest.fixture(scope="module")
-def observer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExecutionObserver]:
-    opened = ExecutionObserver(
-        "nodes", tmp_path_factory.mktemp("nodes"), durability="none", resources=False
-    )
-    with opened:
-        yield opened
 
 
 def steps_of(out: Path) -> list[dict[str, Any]]:
@@ -52,145 +36,6 @@ def folded(events: Sequence[Event]) -> ReportState:
     for event in events:
         apply(state, event)
     return state
-
-
-# --- Any calls in any order
-
-
-_PREFIXES: Final = itertools.count()
-
-
-class NodeCalls(Calls):
-    """Calls on a batch, among them those of nodes while it, another one or none is bound."""
-
-    def __init__(self, observer: ExecutionObserver) -> None:
-        super().__init__()
-        self.observer = observer
-        self.other = PipelineReport("other")
-        self.bound: list[Binding] = []
-        self.prefix = next(_PREFIXES)
-
-    def name(self, n: int) -> str:
-        """Return a node that no other calls name: its observer remembers nodes."""
-        return f"{self.prefix}{'abc'[n % 3]}"
-
-    def make(self, numbers: Sequence[int]) -> None:
-        try:
-            for number in numbers:
-                which, rest = number % (2 * len(_CALLS)), number // (2 * len(_CALLS))
-                if which < len(_CALLS):
-                    _CALLS[which](self, rest)
-                else:
-                    super().make([rest])
-        finally:
-            while self.bound:
-                unbind(self.bound.pop())
-
-    def bind(self, n: int) -> None:
-        if n % 4 and self.bound:
-            unbind(self.bound.pop())
-        else:
-            self.bound.append(bind(self.other if n % 3 == 0 else self.report))
-
-    def start(self, n: int) -> None:
-        self.observer.node_start(self.name(n), n // 3 % 2 or None)
-
-    def succeed(self, n: int) -> None:
-        self.observer.node_success(self.name(n), 0.5, output_summary={"n": n})
-
-    def fail(self, n: int) -> None:
-        error = ValueError("no") if n % 2 else "a text"
-        self.observer.node_failure(self.name(n), error, 0.5)
-
-    def skip(self, n: int) -> None:
-        self.observer.node_skipped(self.name(n), "why" if n % 2 else None)
-
-    def retry(self, n: int) -> None:
-        self.observer.node_retry(self.name(n), 1 + n % 3, error="again")
-
-    def tell(self, n: int) -> None:
-        node = self.observer.node(self.name(n), n // 3 % 2 or None)
-        text = TEXTS[n % len(TEXTS)]
-        calls: tuple[Callable[[], Any], ...] = (
-            lambda: node.note(text),
-            lambda: node.warn(text),
-            lambda: node.error(text),
-            lambda: node.check("c", n % 2 == 0, text),
-            lambda: node.request_review(text or None),
-            node.clear_review,
-            lambda: node.result({"n": n}),
-        )
-        calls[n % len(calls)]()
-
-    def inside(self, n: int) -> None:
-        with suppress(KeyError), self.observer.node(self.name(n)) as node:
-            node.note("inside")
-            if n % 2:
-                raise KeyError(n)
-
-
-_CALLS: Final = (
-    NodeCalls.bind,
-    NodeCalls.bind,
-    NodeCalls.start,
-    NodeCalls.start,
-    NodeCalls.succeed,
-    NodeCalls.fail,
-    NodeCalls.skip,
-    NodeCalls.retry,
-    NodeCalls.tell,
-    NodeCalls.tell,
-    NodeCalls.inside,
-)
-
-
-@given(numbers=st.lists(NUMBERS, max_size=40))
-@settings(deadline=None)
-@pytest.mark.filterwarnings("ignore:node_:RuntimeWarning")
-def test_a_fold_holds_what_is_live_and_every_prefix_folds(
-    numbers: list[int], observer: ExecutionObserver
-) -> None:
-    path = observer.audit_trace_file
-    before = path.stat().st_size
-    calls = NodeCalls(observer)
-    calls.make(numbers)
-    reports = (calls.report, calls.other)
-    for report in reports:
-        report.model_dump()
-    live = [report.model_dump(mode="json") for report in reports]
-
-    events = events_behind(path, before)
-    state: ReportState = beginning(events[0], ReportState)
-    for event in events:
-        apply(state, event)
-        for unit in state.units.roots():
-            unit_view(unit, event.mono_us)
-    states: Any = [state.units.states[report.state.unit] for report in reports]
-
-    assert [dumped(unit_view(unit, event.mono_us)) for unit in states] == live
-    assert [unit.tally for unit in states] == [report.state.tally for report in reports]
-
-
-@given(numbers=st.lists(NUMBERS, max_size=30), seed=st.integers(0, 2**32))
-@settings(deadline=None)
-@pytest.mark.filterwarnings("ignore:node_:RuntimeWarning")
-def test_events_may_be_missing_and_in_any_order(
-    numbers: list[int], seed: int, observer: ExecutionObserver
-) -> None:
-    path = observer.audit_trace_file
-    before = path.stat().st_size
-    NodeCalls(observer).make(numbers)
-
-    events = events_behind(path, before)
-    chosen = random.Random(seed)
-    chosen.shuffle(events)
-
-    state = folded(events[: chosen.randint(1, len(events))])
-    for unit in state.units.roots():
-        unit_view(unit, events[0].mono_us)
-
-
-# --- What it means
 
 
 def test_a_node_is_a_step_of_the_batch_that_is_bound(tmp_path: Path) -> None:
@@ -221,9 +66,7 @@ def test_a_node_is_a_step_of_the_batch_that_is_bound(tmp_path: Path) -> None:
     assert ([c.name for c in good.checks], good.review.reason) == (["rows"], "look")
     assert skipped.notes == ["Skipped: no rows"]
     assert report.status == "failed"
-    assert [{k: v for k, v in s.items() if k not in {"unit", "report"}} for s in said["steps"]] == (
-        live["steps"]
-    )
+    assert [without_place(step) for step in said["steps"]] == live["steps"]
     assert [(n["unit"], n["report"]) for n in said["nodes"]] == [
         (step.state.unit, report.state.unit) for step in (good, bad, skipped)
     ]
@@ -278,7 +121,11 @@ def test_in_another_batch_the_next_attempt_is_a_step_of_that_one(tmp_path: Path)
             with bind_pipeline(batch), observer.node("load"):
                 pass
     (node,) = read_report(tmp_path)["nodes"]
+    state = folded(list(map(decode_event, observer.audit_trace_file.read_bytes().splitlines())))
+    shown = list(steps_with_nodes(state, Standing("succeeded", "checked")))
 
+    assert [len(step.get("attempts", ())) for step in shown] == [0, 2]
+    assert list(lone_nodes(state)) == []
     assert [[step.status for step in batch.steps] for batch in batches] == [["succeeded"]] * 2
     assert node["report"] == batches[1].state.unit
 
@@ -433,6 +280,81 @@ def test_processes_that_join_a_run_have_batches_of_their_own(tmp_path: Path) -> 
     assert [(step["node_id"], step["status"]) for step in said["steps"]] == [
         ("shared", "succeeded")
     ]
+
+
+def test_a_report_that_was_made_before_gets_steps_from_its_binding_on(tmp_path: Path) -> None:
+    report = PipelineReport("before")
+    report.add_completed_step("earlier")
+    with ExecutionObserver("w", tmp_path) as observer:
+        with bind_pipeline(report), observer.node("n"):
+            pass
+        live = report.model_dump(mode="json")["steps"]
+
+    assert [step["id"] for step in live] == ["earlier", "n"]
+    assert [without_place(step) for step in steps_of(tmp_path)] == live
+
+
+def test_coroutines_and_generators_that_are_traced_are_steps(tmp_path: Path) -> None:
+    with ExecutionObserver("w", tmp_path) as observer:
+
+        @observer.traced
+        async def wait(n: int) -> None:
+            await asyncio.sleep(0.001 * n)
+
+        @observer.traced
+        def count(n: int) -> Iterator[int]:
+            yield from range(n)
+
+        async def both() -> None:
+            with bind_pipeline(PipelineReport("other")) as other, observer.node("alone"):
+                await asyncio.gather(wait(2), wait(1))
+            assert [step.label for step in other.steps] == ["alone", "wait", "wait"]
+
+        with bind_pipeline(PipelineReport("batch")) as report:
+            asyncio.run(both())
+            values = count(3)
+            next(values)
+            assert [step.status for step in report.steps] == ["running"]
+        # Its binding is over, and the node goes on where it stands.
+        assert list(values) == [1, 2]
+
+    assert [(step.label, step.status) for step in report.steps] == [("count", "succeeded")]
+
+
+LIMITED = """
+import json, resource, signal, sys, warnings
+from contextlib import suppress
+from observability import ExecutionObserver, PipelineReport, bind_pipeline
+warnings.simplefilter("ignore")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+observer = ExecutionObserver("step_04_x", sys.argv[1], on_error="warn", use_tqdm=False)
+with observer, bind_pipeline(PipelineReport("batch")) as report:
+    with observer.node("kept"):
+        pass
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
+    with suppress(KeyError), observer.node("dropped") as node:
+        node.check("c", ok=False)
+        raise KeyError("x")
+    sys.stderr.write(json.dumps([observer.writer_id, report.model_dump(mode="json")["steps"]]))
+"""
+
+
+def test_what_the_trace_could_not_take_is_in_the_live_batch(tmp_path: Path) -> None:
+    """As of other units: the work, and what is seen of it, goes on without the trace."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, tmp_path], check=True, capture_output=True, text=True
+    )
+
+    writer, (kept, dropped) = orjson.loads(done.stderr)
+    assert writer is None
+    assert (kept["status"], dropped["status"]) == ("succeeded", "failed")
+    assert (dropped["node_id"], dropped["errors"]) == ("dropped", ["KeyError: 'x'"])
+    assert [check["ok"] for check in dropped["checks"]] == [False]
+    assert [step["node_id"] for step in steps_of(tmp_path)] == ["kept"]
+
+
+def without_place(step: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in step.items() if name not in {"unit", "report"}}
 
 
 def test_a_step_that_is_a_node_says_no_secret(tmp_path: Path) -> None:
