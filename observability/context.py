@@ -152,13 +152,14 @@ class Binding:
 
 
 _binding: Final[ContextVar[Binding | None]] = ContextVar("auditfold_binding", default=None)
-_bindings: Final[set[Binding]] = set()
+# Those of the whole process; empty where nothing has to be asked.
+bindings: Final[set[Binding]] = set()
 
 
 def bind(report: "PipelineReport") -> Binding:
     """Bind *report* in this thread or task, and return what `unbind` takes."""
     binding = Binding(report, _binding.get())
-    _bindings.add(binding)
+    bindings.add(binding)
     _binding.set(binding)
     return binding
 
@@ -166,7 +167,7 @@ def bind(report: "PipelineReport") -> Binding:
 def unbind(binding: Binding) -> None:
     """End *binding*, in whatever thread or task; the one around it holds again."""
     binding.ended = True
-    _bindings.discard(binding)
+    bindings.discard(binding)
     if _binding.get() is binding:
         _binding.set(binding.outer)
 
@@ -182,5 +183,5 @@ def bound() -> "PipelineReport | None":
         binding = binding.outer
     if binding is not None:
         return binding.report
-    reports = {id(binding.report): binding.report for binding in [*_bindings]}
+    reports = {id(binding.report): binding.report for binding in [*bindings]}
     return next(iter(reports.values())) if len(reports) == 1 else None

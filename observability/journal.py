@@ -74,6 +74,7 @@ class Journal:
         random: Returns that many random bytes, for the writer's id.
         signing_key: The key file that the trace is signed with (docs/signing.md); that of
             AUDITFOLD_SIGNING_KEY if None.
+        purpose: What the writer is for, if it does not write a run's course: `review`.
 
     Attributes:
         dropped: Events of this process that were not written (under `warn`).
@@ -103,6 +104,7 @@ class Journal:
         clock: Clock = time,
         random: Callable[[int], bytes] = os.urandom,
         signing_key: str | os.PathLike[str] | None = None,
+        purpose: str | None = None,
     ) -> None:
         check_workflow_id(workflow_id)
         signing_key = signing_key or os.environ.get(VARIABLE) or None
@@ -126,6 +128,7 @@ class Journal:
             random=random,
             on_line=on_line,
             credential=None if signing_key is None else load_credential(signing_key),
+            purpose=purpose,
         )
         self._clock = clock
         self._state = _IDLE

@@ -122,9 +122,7 @@ class Node:
             ValueError: It is neither a regular file nor a directory.
         """
         fields = self._described(path)
-        self._observer.record(
-            "artifact_written", {"role": "output", **fields}, self.node_id, self.index
-        )
+        self._record("artifact_written", {"role": "output", **fields})
         return str(fields["digest"])
 
     def input(self, path: "str | os.PathLike[str]") -> str:
@@ -133,9 +131,7 @@ class Node:
         Args and errors are those of `output`; an audit does not look at it again.
         """
         fields = self._described(path)
-        self._observer.record(
-            "artifact_read", {"role": "input", **fields}, self.node_id, self.index
-        )
+        self._record("artifact_read", {"role": "input", **fields})
         return str(fields["digest"])
 
     def _described(self, path: "str | os.PathLike[str]") -> dict[str, Any]:
@@ -169,7 +165,7 @@ class Node:
         fields = {"digest": json_digest(clean), "size": size}
         if size <= LARGEST_VALUE:
             fields["value"] = clean
-        self._observer.record("node_result", fields, self.node_id, self.index)
+        self._record("node_result", fields)
         return str(fields["digest"])
 
     def note(self, text: str) -> None:
@@ -185,9 +181,35 @@ class Node:
         self._say("error", text)
 
     def _say(self, level: str, text: str) -> None:
-        if not isinstance(text, str):
-            raise TypeError(f"text: got {type(text).__name__}, want str")
-        self._observer.record("message", {"level": level, "text": text}, self.node_id, self.index)
+        self._record("message", {"level": level, "text": _a_text("text", text)})
+
+    def check(self, name: str, ok: bool, detail: str | None = None) -> None:  # noqa: FBT001 - as of a step
+        """Record that something was checked.
+
+        One that is not ok is shown, and fails nothing: a node ends by an exception or well.
+
+        Args:
+            name: What was checked.
+            ok: Whether it held; its truth is recorded.
+            detail: What was found.
+
+        Raises:
+            TypeError: A text is none.
+        """
+        said = None if detail is None else _a_text("detail", detail)
+        self._record("check", {"name": _a_text("name", name), "ok": bool(ok), "detail": said})
+
+    def request_review(self, reason: str | None = None) -> None:
+        """Ask somebody to look at this node, and say why; the later reason holds."""
+        said = None if reason is None else _a_text("reason", reason)
+        self._record("review_requested", {"reason": said})
+
+    def clear_review(self) -> None:
+        """Ask nobody any more."""
+        self._record("review_cleared", {})
+
+    def _record(self, event_type: str, payload: dict[str, Any]) -> None:
+        self._observer.record(event_type, payload, self.node_id, self.index)
 
     def retry(
         self,
@@ -200,6 +222,12 @@ class Node:
         self._observer.node_retry(
             self.node_id, attempt, max_attempts, delay_seconds, error, index=self.index
         )
+
+
+def _a_text(name: str, text: Any) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"{name}: got {type(text).__name__}, want str")
+    return text
 
 
 def describe(error: BaseException, gate: Gate) -> dict[str, Any]:

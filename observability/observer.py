@@ -47,6 +47,7 @@ from replay.trace.line import MAX_INT, utc_second
 from replay.trace.schema import decode_event
 
 if TYPE_CHECKING:
+    from observability.node_steps import NodeSteps
     from observability.units import LiveUnit
 
 P = ParamSpec("P")
@@ -152,6 +153,7 @@ class ExecutionObserver:
         self.reports: weakref.WeakSet[LiveUnit] = weakref.WeakSet()
         self.applied: Event | None = None  # the last event that a live unit has taken in
         self._nodes = OpenNodes(self)
+        self._steps: NodeSteps | None = None  # as long as no report was bound
         self._scope: context.Scope | None = None
         self._only_node = None if only_node is None else self.gate.name("only_node", only_node)
         self._joins = run_id is not None
@@ -232,7 +234,11 @@ class ExecutionObserver:
         if live.bar is not None:
             live.bar.say(node_id)
         with live.journal.lock:
-            self._append("node_start", {}, node_id, index)
+            # Nearly all programs bind no report: they pay for two comparisons.
+            if (self._steps is None and not context.bindings) or not self._begin_step(
+                "node_start", {}, node_id, index
+            ):
+                self._append("node_start", {}, node_id, index)
             self._nodes.begin(node_id, index)
             if self._meter is not None:
                 self._meter.begin(node_id, index)
@@ -294,7 +300,8 @@ class ExecutionObserver:
         self._check_open("node_skipped")
         with self._live.journal.lock:
             _, index = self._nodes.ending(node_id)
-            self._append("node_skipped", payload, node_id, index)
+            if not self._begin_step("node_skipped", payload, node_id, index):
+                self._append("node_skipped", payload, node_id, index)
             if self._meter is not None:
                 self._meter.forget(node_id, index)
             self._nodes.end(node_id, index)
@@ -542,7 +549,13 @@ class ExecutionObserver:
         """CLOCK_MONOTONIC of the last event of this process, in microseconds."""
         return int(self._live.state.last.mono_us)
 
-    def tell(self, event_type: str, payload: Mapping[str, Any]) -> Event | None:
+    def tell(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any],
+        node_id: str | None = None,
+        index: int | None = None,
+    ) -> Event | None:
         """Append an event whose values have passed the gate, and return it as it was written.
 
         The lock is held: what is returned is applied before another event is written.
@@ -550,7 +563,7 @@ class ExecutionObserver:
         Returns:
             None where it was not: it is queued, or was dropped (under `warn`).
         """
-        line = self._append(event_type, payload)
+        line = self._append(event_type, payload, node_id, index)
         if line is None:
             return None
         latest = self._live.latest
@@ -575,7 +588,9 @@ class ExecutionObserver:
         self._check_open(event_type)
         clean = self.gate.strict(payload)
         name = None if node_id is None else self.gate.name("node_id", node_id)
-        self._append(event_type, clean, name, index)
+        steps = self._steps
+        if steps is None or not steps.tell(event_type, clean, (name, index)):
+            self._append(event_type, clean, name, index)
 
     def record_clean(
         self, event_type: str, payload: Mapping[str, Any], node_id: str | None, index: int | None
@@ -591,8 +606,7 @@ class ExecutionObserver:
         self._check_open(event_type)
         node_id = self.gate.name("node_id", node_id)
         with self._live.journal.lock:
-            self._append(event_type, self._with_use(payload, node_id, index), node_id, index)
-            self._nodes.end(node_id, index)
+            self._append_end(event_type, payload, node_id, index)
         self._print_end(payload)
 
     def _end_open_node(self, event_type: str, node_id: str, payload: Mapping[str, Any]) -> None:
@@ -605,11 +619,33 @@ class ExecutionObserver:
                 what = "ended already" if self._nodes.knows(node_id) else "never started"
                 text = f"{event_type} for a node that {what}: {node_id}"
                 self._append("message", {"level": "warning", "text": text}, node_id, index)
-            self._append(event_type, self._with_use(payload, node_id, index), node_id, index)
-            self._nodes.end(node_id, index)
+            self._append_end(event_type, payload, node_id, index)
         self._print_end(payload)
         if not is_open:
             warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+    def _begin_step(
+        self, event_type: str, payload: Mapping[str, Any], node_id: str, index: int | None
+    ) -> bool:
+        """Append a node's start, or that it is skipped, if it is a step of a batch."""
+        if self._steps is None:
+            if not context.bindings:
+                return False
+            # Where a report is bound, what reports need has been loaded.
+            from observability.node_steps import NodeSteps
+
+            self._steps = NodeSteps(self)
+        return self._steps.begin(event_type, payload, (node_id, index))
+
+    def _append_end(
+        self, event_type: str, payload: Mapping[str, Any], node_id: str, index: int | None
+    ) -> None:
+        """Append the end of a node, and of the step that it is if it is one."""
+        payload = self._with_use(payload, node_id, index)
+        steps = self._steps
+        if steps is None or not steps.tell(event_type, payload, (node_id, index)):
+            self._append(event_type, payload, node_id, index)
+        self._nodes.end(node_id, index)
 
     def _with_use(
         self, payload: Mapping[str, Any], node_id: str, index: int | None

@@ -11,7 +11,7 @@ from observability.fields import (
     a_text_or_none,
 )
 from observability.report_base import FIRST, ReportBase, check_first, set_first
-from observability.units import PROCESS, LiveUnit, locked
+from observability.units import PROCESS, LiveUnit, NodeKey, locked
 from replay.fold import unit_views as views
 from replay.fold.units import (
     FILE,
@@ -19,6 +19,7 @@ from replay.fold.units import (
 )
 from replay.trace.events import (
     CheckMade,
+    Event,
     UnitAttached,
 )
 
@@ -105,6 +106,36 @@ class StepReport(ReportBase):
         payload["kind"] = STEP
         payload["id"] = wanted
         self.begin_in(parent, payload, derived=given is None)
+
+    @classmethod
+    def begin_node(
+        cls, parent: "WithSteps", kind: type[Event], payload: dict[str, Any], node: NodeKey
+    ) -> Self:
+        """Begin a step of *parent* that is a node, by an event of that node.
+
+        Args:
+            parent: A batch that its observer records.
+            kind: `NodeStarted` or `NodeSkipped`.
+            payload: What the event says, through the gate.
+            node: Its id, through the gate, and index.
+        """
+        self = cls.__new__(cls)
+        self.observer = parent.observer
+        payload["id"] = parent.own_steps.free(slug(node[0] or "") or "step", first=2)
+        self.begin_in(parent, payload, derived=True, kind=kind, node=node)
+        return self
+
+    @property
+    def node_id(self) -> str | None:
+        """The node that this step is, None if it is none."""
+        name: str | None = self.state.node_id
+        return name
+
+    @property
+    def node_index(self) -> int | None:
+        """That node's index."""
+        index: int | None = self.state.node_index
+        return index
 
     def add_check(self, name: str, ok: bool, detail: str | None = None) -> None:  # noqa: FBT001 - S0's form
         """Record that something was checked; one that is not ok makes `end` fail the step."""

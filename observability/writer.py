@@ -57,6 +57,7 @@ class Origin:
         random: Returns that many random bytes, for writer ids.
         on_line: Called with each event type, line and payload that was written; or None.
         credential: Gives writers their first keys; None: they do not sign.
+        purpose: Stated in `writer_opened` and `writer_closed`, or None.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Origin:
         random: Callable[[int], bytes],
         on_line: OnLine | None,
         credential: Credential | None = None,
+        purpose: str | None = None,
     ) -> None:
         self.out = out
         self.workflow_id = workflow_id
@@ -81,6 +83,7 @@ class Origin:
         self.random = random
         self.on_line = on_line
         self.credential = credential
+        self.purpose = purpose
         self.step = out / "audit" / f"step_{step_number}"
         self.registry = Registry(self.step.parent)
 
@@ -197,6 +200,7 @@ class Writer:
             parent=self._parent,
             registry=registry.end(),
             signing=None if self.sealer is None else self.sealer.declaration(),
+            purpose=self._origin.purpose,
         )
         self.put("writer_opened", b"", opened)
 
@@ -316,7 +320,7 @@ class Writer:
                 self._seal_last()
                 self._last = file.lines
             if file.lines == self._last:  # else a close that was interrupted has written it
-                self.put("writer_closed", b"", b"{}")
+                self.put("writer_closed", b"", payload_json(purpose=self._origin.purpose))
             self.sync()
             with self._origin.registry.open() as stream:
                 registry = self._origin.registry.lock(stream)

@@ -29,7 +29,7 @@ class ExitCode(IntEnum):
 # What `--help` and docs/cli.md say of each.
 MEANING: Final = {
     ExitCode.DONE: "done, and nothing bad found",
-    ExitCode.BAD: "done, and the answer is bad: run failed, output changed, files differ",
+    ExitCode.BAD: "done, the answer is bad: run failed, output changed, files differ, review open",
     ExitCode.USAGE: "wrong usage",
     ExitCode.EVIDENCE: "evidence damaged or incomplete",
     ExitCode.NEWER: "events of a newer version",

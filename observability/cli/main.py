@@ -31,6 +31,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "observability.cli.report_summary",
         "Show the batches of a run, or of a saved report, as tables.",
     ),
+    "review": (
+        "observability.cli.review",
+        "List what awaits review, and decide about it.",
+    ),
+    "note": ("observability.cli.note", "Say something about a run, file, step or node."),
     "tail": ("observability.cli.tail", "Print the last events, and follow them with -f."),
     "replay": ("observability.cli.replay", "Write the derived files again from the trace."),
     "audit": ("observability.cli.audit", "Check that evidence and outputs are as recorded."),

@@ -19,11 +19,12 @@ from observability.cli.screen import is_terminal, print_json, say, write_bytes
 from observability.files import write_beside
 from replay.fold.collector import paused_collector
 from replay.fold.lines import report_state
-from replay.fold.report import ReportState, node_views, report_chunks, report_head
-from replay.fold.run_units import file_views, other_views, step_views
+from replay.fold.report import ReportState, node_view, report, report_chunks, report_head
+from replay.fold.run_units import file_views, other_views
 from replay.fold.runs import Fold, Standing, fold
 from replay.show.copies import gathered
 from replay.show.line import harmless
+from replay.show.node_steps import lone_nodes, steps_with_nodes
 from replay.show.page.units import Tree, View
 from replay.show.text import size_text
 from replay.trace.folder import REGISTRY, Place
@@ -143,6 +144,10 @@ class _Folded:
         """Return the report without its nodes."""
         return report_head(self._state, self.standing)
 
+    def whole(self) -> dict[str, Any]:
+        """Return the report."""
+        return report(self._index, self._state, self._hosts)
+
     def chunks(self) -> Iterator[bytes]:
         """Yield the report as JSON."""
         return gathered(report_chunks(self._index, self._state, self._hosts))
@@ -153,13 +158,17 @@ class _Folded:
         now_us = self._state.last.mono_us
         tree = Tree(
             files=_Again(lambda: file_views(units, status, now_us)),
-            steps=_Again(lambda: step_views(units, status, now_us)),
+            steps=_Again(lambda: steps_with_nodes(self._state, self.standing)),
             others=other_views(units, status, now_us),
-            nodes=_Again(lambda: node_views(self._state, self.standing)),
+            nodes=_Again(self._lone_nodes),
         )
         if len(units.states) + self._state.nodes_seen > _MOST_KEPT:
             return tree
         return Tree(*map(list, tree))
+
+    def _lone_nodes(self) -> Iterator[View]:
+        for node_id, node in lone_nodes(self._state):
+            yield node_view(self._state, node_id, node, self.standing)
 
 
 class _Again:
@@ -228,11 +237,10 @@ def _made(
     if form != "md" or template is not None:
         # Before the audit, which may take long: a missing extra is said at once.
         import jinja2  # noqa: F401
-    head = folded.head()
-    tree = folded.tree()
     found = None if path is None else _audited(*path)
     if template is not None:
-        return Made([("", [_templated(template, head, tree, found)])], [])
+        return Made([("", [_templated(template, folded.whole(), found)])], [])
+    head, tree = folded.head(), folded.tree()
     page = page_of(head, tree, found)
     if form == "md":
         from replay.show.page.markdown import markdown
@@ -275,13 +283,11 @@ def _audited(path: str, called: str) -> "Audited":
     return Audited(report, called, at, time.monotonic() - begin)
 
 
-def _templated(template: str, head: dict[str, Any], tree: Tree, found: "Audited | None") -> bytes:
+def _templated(template: str, report: dict[str, Any], found: "Audited | None") -> bytes:
     import jinja2
 
     from replay.show.page.rendering import templated
 
-    many = {"files": list(tree.files), "steps": list(tree.steps), "nodes": list(tree.nodes)}
-    report = {**head, **many}
     try:
         return templated(template, report, {"audit": found})
     except jinja2.TemplateNotFound as error:

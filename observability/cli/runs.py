@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import click
 
 from replay.fold.choice import RunChoiceError, choose
+from replay.trace.events import ASIDE
 from replay.trace.merge import Key
 from replay.trace.reader import open_evidence
 from replay.trace.tail import Shown, Tail
@@ -49,13 +50,22 @@ def _last(path: str, *, step: str) -> list[_Run]:
     needle = b'"step_number":"%s"' % step.encode()
 
     def keep(fields: Mapping[str, Any]) -> bool:
-        return fields.get("run_id") is not None and step in {"", fields["step_number"]}
+        if fields.get("run_id") is None or _is_aside(fields):
+            return False
+        return step in {"", fields["step_number"]}
 
     def may_keep(line: bytes) -> bool:
         return not step or needle in line
 
     with Tail(path, keep=keep, may_keep=may_keep, run_ids=True) as tail:
         return [_run(item.fields) for item in tail.last(1) if isinstance(item, Shown)]
+
+
+def _is_aside(fields: Mapping[str, Any]) -> bool:
+    """Return whether a person said it after the fact, which makes no run the newest."""
+    if fields["event_type"] == "review_resolved" or fields.get("purpose") == ASIDE:
+        return True
+    return fields["event_type"] == "message" and fields.get("author") is not None
 
 
 def _all_with(path: str, part: str) -> list[_Run]:

@@ -11,7 +11,7 @@ from typing import IO, Any, Final, NamedTuple
 
 import msgspec
 
-from replay.trace.events import Process
+from replay.trace.events import ASIDE, Process, WriterOpened
 from replay.trace.folder import Place
 from replay.trace.left_out import links
 from replay.trace.reader import EventReader, TraceError, open_evidence, plain, standard_input
@@ -164,10 +164,11 @@ class FileState(msgspec.Struct, gc=False, kw_only=True):
         run_id: Of the last event.
         opened: Who wrote the last `writer_opened`.
         process: The process that it names.
+        aside: Writers whose lines are no part of a run's course; the values mean nothing.
         torn: Bytes behind the last newline.
         damaged: Lines that are no event.
         more: The run of the next event where the fold was cut before it, empty if that event is
-            in no run; None at the end of the file.
+            in no run or no part of its course; None at the end of the file.
     """
 
     name: str
@@ -180,6 +181,7 @@ class FileState(msgspec.Struct, gc=False, kw_only=True):
     run_id: str | None = None
     opened: str = ""
     process: Process | None = None
+    aside: dict[str, bool] = msgspec.field(default_factory=dict)
     torn: int = 0
     damaged: int = 0
     more: str | None = None
@@ -270,4 +272,13 @@ class Cursor:
         file.lines = reader.lines - left
         file.damaged += len(reader.damage)
         file.torn = reader.torn
-        file.more = (self.batch[self.at].run_id or "") if left else None
+        file.more = self._run_of_next() if left else None
+
+    def _run_of_next(self) -> str:
+        """Return the run whose course goes on with the next event; empty if none does."""
+        event = self.reader.event(self.at)
+        if isinstance(event, WriterOpened) and event.purpose == ASIDE:
+            return ""
+        if event is not None and event.writer in self.file.aside:
+            return ""
+        return self.batch[self.at].run_id or ""

@@ -12,9 +12,9 @@ from typing import Any, Final
 from replay.fold.collector import paused_collector
 from replay.fold.files import OpenFiles, Resumed, Source
 from replay.fold.report import ReportState
-from replay.fold.run import apply, beginning
+from replay.fold.run import apply, apply_aside, beginning
 from replay.fold.runs import Fold, Span
-from replay.trace.events import Event
+from replay.trace.events import ASIDE, Event, WriterOpened
 from replay.trace.line import MAX_LINE
 from replay.trace.reader import EventReader, TraceError
 
@@ -29,13 +29,16 @@ def report_state(sources: Sequence[Source], fold: Fold[Any], run_id: str) -> Rep
         OSError, NewerVersionError: As `lines_of` does.
     """
     found: ReportState | None = None
+    aside: set[str] = set()
     with paused_collector():
         for _, events in _batches_of(sources, fold.spans(run_id), run_id):
             for _, event in events:
                 if found is None:
                     found = beginning(event, ReportState)
                     found.run_id = run_id
-                apply(found, event)
+                if type(event) is WriterOpened:
+                    (aside.add if event.purpose == ASIDE else aside.discard)(event.writer)
+                (apply_aside if event.writer in aside else apply)(found, event)
     if found is None:
         raise TraceError(sources[0].name, f"run {run_id}: its lines are gone")
     state = fold.run(run_id)

@@ -52,9 +52,11 @@ class UnitSnapshot(_Snapshot):
 
 
 class StepSnapshot(UnitSnapshot):
-    """A step."""
+    """A step; with the node that it is, if it is one."""
 
     checks: list[CheckSnapshot] = []
+    node_id: str | None = None
+    node_index: int | None = None
 
 
 class FileSnapshot(UnitSnapshot):

@@ -16,6 +16,7 @@ from replay.fold import commands
 from replay.fold import run as runs
 from replay.fold.metadata import position
 from replay.fold.names import log_path
+from replay.fold.reviews import Reviewing, decided
 from replay.fold.run import (
     FAILED,
     INTERRUPTED,
@@ -31,24 +32,33 @@ from replay.fold.run import (
 )
 from replay.fold.run_units import file_views, other_views, report_heads, step_views
 from replay.fold.runs import Fold, Standing
+from replay.fold.unit_views import check_view, review_view, said_digest
 from replay.fold.units import HANDLERS as OF_UNITS
-from replay.fold.units import Units
+from replay.fold.units import NO_REVIEW, Check, ReviewFlag, Units
 from replay.trace.events import (
     ArtifactRead,
     ArtifactWritten,
     Captured,
+    CheckMade,
     Event,
+    ExceptionRaised,
     Message,
+    MetadataChanged,
     NodeFailed,
     NodeResult,
     NodeRetried,
     NodeSkipped,
     NodeStarted,
     NodeSucceeded,
+    ProgressSet,
     ResourceUsage,
+    ReviewCleared,
+    ReviewRequested,
+    ReviewResolved,
     Seconds,
     UnitAttached,
     UnitBegun,
+    UnitEdited,
     UnitStatusSet,
     WorkflowStarted,
 )
@@ -91,6 +101,10 @@ class Extras(msgspec.Struct, gc=False):
     results: list[dict[str, Any]] = []
     messages: list[dict[str, Any]] = []
     retries: list[dict[str, Any]] = []
+    reviewing: Reviewing | None = None
+    checks: list[Check] = []
+    review: ReviewFlag = NO_REVIEW
+    unit: str | None = None  # the step that its last attempt is
 
 
 class NodeReport(NodeMark, gc=False, array_like=False, kw_only=True):
@@ -150,6 +164,7 @@ def on_node_start(state: ReportState, event: NodeStarted) -> None:
         _extras(node).earlier.append(before)
     node.attempt = _attempt(event)
     node.attempt.ran = commands.begun(event)
+    _be_a_step(state, event, node)
 
 
 def on_node_success(state: ReportState, event: NodeSucceeded) -> None:
@@ -162,6 +177,8 @@ def on_node_success(state: ReportState, event: NodeSucceeded) -> None:
     node.output_hash = event.output_hash
     summary = bytes(event.output_summary)
     node.output_summary = b"" if summary == b"null" else summary
+    if event.unit is not None:
+        state.units.apply(event)
 
 
 def on_node_failure(state: ReportState, event: NodeFailed) -> None:
@@ -173,6 +190,8 @@ def on_node_failure(state: ReportState, event: NodeFailed) -> None:
     attempt.traceback, attempt.resource = event.traceback, event.resource
     if attempt.ran is not None:
         commands.ended(attempt.ran, event)
+    if event.unit is not None:
+        state.units.apply(event)
 
 
 def on_node_skipped(state: ReportState, event: NodeSkipped) -> None:
@@ -182,6 +201,16 @@ def on_node_skipped(state: ReportState, event: NodeSkipped) -> None:
     if node.attempt is not None:
         attempt = _end(node, event, SKIPPED)
         attempt.duration = seconds_between(attempt, event)
+    _be_a_step(state, event, node)
+
+
+def _be_a_step(state: ReportState, event: NodeStarted | NodeSkipped, node: NodeReport) -> None:
+    """Let the node be the step that the event names; without one it is none, or none any more."""
+    if event.unit is not None:
+        _extras(node).unit = event.unit
+        state.units.apply(event)
+    elif node.extras is not None:
+        node.extras.unit = None
 
 
 def on_node_retry(state: ReportState, event: NodeRetried) -> None:
@@ -255,7 +284,7 @@ def on_message(state: ReportState, event: Message) -> None:
     """A message about a unit or a node that is known stands there, any other at the run."""
     if event.unit is not None:
         _say_of_unit(state, event)
-        if event.level != "note":
+        if event.level != "note" and event.author is None:
             runs.on_message(state, event)
         return
     runs.on_message(state, event)
@@ -267,6 +296,51 @@ def on_message(state: ReportState, event: Message) -> None:
         state.messages.append({**said, "node_id": event.node_id, "node_index": event.node_index})
     else:
         state.messages.append(said)
+
+
+def _unless_of_a_unit(kind: type) -> Callable[[Callable[[Any, Any], None]], Any]:
+    """Return a decorator: what names a unit is that unit's, the rest is for the function."""
+    of_unit = _on_unit(OF_UNITS[kind])
+
+    def decorate(of_node: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+        def on_event(state: ReportState, event: Any) -> None:
+            (of_node if event.unit is None else of_unit)(state, event)
+
+        return on_event
+
+    return decorate
+
+
+@_unless_of_a_unit(ReviewResolved)
+def on_review_resolved(state: ReportState, event: ReviewResolved) -> None:
+    """Somebody has decided about a node."""
+    if (node := _known(state, event)) is not None:
+        extras = _extras(node)
+        extras.reviewing = decided(extras.reviewing, event)
+
+
+@_unless_of_a_unit(CheckMade)
+def on_check(state: ReportState, event: CheckMade) -> None:
+    """A check of a node changes no status."""
+    if (node := _known(state, event)) is not None:
+        _extras(node).checks.append(Check(event.name, event.ok, event.detail))
+
+
+@_unless_of_a_unit(ReviewRequested)
+def on_review_requested(state: ReportState, event: ReviewRequested) -> None:
+    """Somebody should look at a node."""
+    if (node := _known(state, event)) is not None:
+        extras = _extras(node)
+        extras.review = ReviewFlag(flagged=True, reason=event.reason)
+        extras.reviewing = extras.reviewing or Reviewing()
+        extras.reviewing.requested_at = event.timestamp
+
+
+@_unless_of_a_unit(ReviewCleared)
+def on_review_cleared(state: ReportState, event: ReviewCleared) -> None:
+    """Nobody needs to look at a node any more."""
+    if (node := _known(state, event)) is not None and node.extras is not None:
+        node.extras.review = NO_REVIEW
 
 
 def on_unit_status(state: ReportState, event: UnitStatusSet) -> None:
@@ -309,10 +383,13 @@ ReportState.HANDLERS = {
     Message: on_message,
     UnitBegun: on_unit_begin,
     **{
-        kind: _on_unit(handler)
-        for kind, handler in OF_UNITS.items()
-        if kind not in {UnitStatusSet, UnitAttached, Message, Captured}
+        kind: _on_unit(OF_UNITS[kind])
+        for kind in (MetadataChanged, ProgressSet, UnitEdited, ExceptionRaised)
     },
+    ReviewResolved: on_review_resolved,
+    CheckMade: on_check,
+    ReviewRequested: on_review_requested,
+    ReviewCleared: on_review_cleared,
     UnitStatusSet: on_unit_status,
     UnitAttached: on_unit_attached,
     Captured: on_captured,
@@ -381,6 +458,7 @@ def _known(state: ReportState, event: Event) -> Any:
 # --- As JSON
 
 _SAID: Final = (
+    "author",
     "logger",
     "level_name",
     "occurred_at",
@@ -538,7 +616,70 @@ def node_view(
         "results": [result_view(result) for result in extras.results],
         "messages": extras.messages,
         "retries": extras.retries,
+        **_said_of(node_id, node, extras),
+        **_step_of(state, extras),
     }
+
+
+def _step_of(state: ReportState, extras: Extras) -> dict[str, Any]:
+    """Return which step of which batch the node is; nothing where it is none."""
+    if extras.unit is None:
+        return {}
+    parent = state.units.parents.get(extras.unit)
+    return {"unit": extras.unit, "report": None if parent is None else parent.unit}
+
+
+def _said_of(node_id: str | None, node: NodeReport, extras: Extras) -> dict[str, Any]:
+    """Return checks and a request for review; nothing where there is none."""
+    found: dict[str, Any] = {}
+    if extras.checks:
+        found["checks"] = [check_view(check) for check in extras.checks]
+    decided = extras.reviewing is not None and extras.reviewing.decision is not None
+    if decided or extras.review != NO_REVIEW:
+        found["review"] = review_view(
+            extras.review, extras.reviewing, lambda: node_digest(node_id, node)
+        )
+    return found
+
+
+def node_digest(node_id: str | None, node: NodeReport) -> str:
+    """Return the digest of a node as somebody looks at it: without what decisions change.
+
+    It covers how its last attempt ended, what it made and what the program says of it, and not
+    times.  Empty where the trace holds what no JSON of this format has.
+    """
+    extras = _NONE if node.extras is None else node.extras
+    attempt = node.attempt
+    asked = None if extras.reviewing is None else extras.reviewing.requested_at
+    view = {
+        "node_id": node_id,
+        "node_index": node.index,
+        "status": node.status,
+        "error": None if attempt is None else attempt.error,
+        "error_type": None if attempt is None else attempt.error_type,
+        "reason": node.reason,
+        "output_hash": node.output_hash,
+        "output_summary": parsed(node.output_summary) if node.output_summary else None,
+        "outputs": [output_view(output) for output in extras.outputs],
+        "results": [result_view(result) for result in extras.results],
+        "messages": [said for said in extras.messages if "author" not in said],
+        "checks": [check_view(check) for check in extras.checks],
+        "review": {**review_view(extras.review), "requested_at": asked},
+    }
+    return said_digest(view)
+
+
+def node_of_step(
+    state: ReportState, unit: str, node_id: str, index: int | None
+) -> NodeReport | None:
+    """Return the node that a step is; None if its last attempt is no step, or another one."""
+    node: Any = state.nodes.get(node_id)
+    if node is not None and node.index != index:
+        node = (node.others or {}).get(index)
+    if node is None or node.extras is None or node.extras.unit != unit:
+        return None
+    found: NodeReport = node
+    return found
 
 
 def slowest_first(state: ReportState) -> list[tuple[float, str | None, NodeReport]]:

@@ -20,8 +20,10 @@ from replay.trace.events import (
     NodeSkipped,
     NodeStarted,
     NodeSucceeded,
+    ReviewRequested,
     Seconds,
     UnitAttached,
+    UnitBegun,
     UnitStatusSet,
     WorkflowCompleted,
     WorkflowFailed,
@@ -95,7 +97,7 @@ class RunState(msgspec.Struct, gc=False, kw_only=True):
         step_number: As in the envelope.
         pid: The process that began the run.
         first: Its first event.
-        last: Its last event.
+        last: The last event of its course.
         starts: How many `workflow_start` were there: one for each process that joined the run.
         open: The starts whose end has not come, while there are several: (writer, pid) by what
             tells them apart, the node that a process said it would run, else its writer.
@@ -118,12 +120,13 @@ class RunState(msgspec.Struct, gc=False, kw_only=True):
         warnings: Messages of level `warning`.
         errors: Messages of level `error`.
         dropped: Events that could not be written, as `gap` events say.
+        may_await: It may have requests for review.
         failed_units: Ids of the files and batch steps that failed last; the values mean nothing.
         ends: Its last line in each file, by the file's name; kept by `replay.fold.runs`.
         begun_in: The file of its first event.
         begun_at: `seq` of its first event there.
         begin_key: Place in the order of its first event: (sort time, writer, seq).
-        sort_key: The same of its last event.
+        sort_key: The same of the last event of its course.
     """
 
     HANDLERS: ClassVar[dict[type, Callable[[Any, Any], Any]]]
@@ -156,6 +159,7 @@ class RunState(msgspec.Struct, gc=False, kw_only=True):
     warnings: int = 0
     errors: int = 0
     dropped: int = 0
+    may_await: bool = False
     failed_units: dict[str, bool] = msgspec.field(default_factory=dict)
     ends: dict[str, End] = msgspec.field(default_factory=dict)
     begun_in: str = ""
@@ -186,6 +190,7 @@ class _NodeEvent(msgspec.Struct, tag_field="event_type", kw_only=True, gc=False)
     run_id: str | None = None
     node_id: str | None = None
     node_index: int | None = None
+    unit: str | None = None
 
 
 class _Started(_NodeEvent, tag="node_start"):
@@ -307,6 +312,8 @@ def _is_number(*values: float | str) -> bool:
 
 def on_node_start(state: RunState, event: NodeStarted, new: type[NodeMark] = NodeMark) -> NodeMark:
     """A node that has ended begins its next attempt and is not counted until that ends."""
+    if state.failed_units:
+        _forgive(state, event)
     index = event.node_index
     node = state.nodes.get(event.node_id)
     if node is None:
@@ -324,6 +331,8 @@ def on_node_success(
     state: RunState, event: NodeSucceeded, new: type[NodeMark] = NodeMark
 ) -> NodeMark:
     """The node's last attempt succeeded."""
+    if state.failed_units:
+        _forgive(state, event)
     head = state.nodes.get(event.node_id)
     if head is None:
         state.nodes[event.node_id] = head = node = new(event.node_index)
@@ -340,7 +349,9 @@ def on_node_success(
 
 
 def on_node_failure(state: RunState, event: NodeFailed, new: type[NodeMark] = NodeMark) -> NodeMark:
-    """The node's last attempt failed."""
+    """The node's last attempt failed; a step that it is fails with it, and counts once."""
+    if state.failed_units:
+        _forgive(state, event)
     node = ended_node(state, event, new)
     if node.status != RUNNING:
         _count(state, node.status, -1)
@@ -354,6 +365,8 @@ def on_node_skipped(
     state: RunState, event: NodeSkipped, new: type[NodeMark] = NodeMark
 ) -> NodeMark:
     """The node is not run, or not again."""
+    if state.failed_units:
+        _forgive(state, event)
     node = ended_node(state, event, new)
     if node.status != RUNNING:
         _count(state, node.status, -1)
@@ -378,10 +391,27 @@ def on_unit_status(state: RunState, event: UnitStatusSet) -> None:
         state.failed_units.pop(event.unit, None)
 
 
+def _forgive(state: RunState, event: Any) -> None:
+    """Let a step that somebody had failed be what the node that it is says."""
+    if event.unit is not None:
+        state.failed_units.pop(event.unit, None)
+
+
 def on_unit_attached(state: RunState, event: UnitAttached) -> None:
     """A step that failed alone may turn out to be one of a file."""
     if event.inside and state.failed_units:
         state.failed_units.pop(event.unit, None)
+
+
+def on_unit_begin(state: RunState, event: UnitBegun) -> None:
+    """What a unit held before it was recorded may be a request for review."""
+    if event.state is not None:
+        state.may_await = True
+
+
+def on_review_requested(state: RunState, _: ReviewRequested) -> None:
+    """What is asked for, and what became of it, is what a report says."""
+    state.may_await = True
 
 
 def on_gap(state: RunState, event: Gap) -> None:
@@ -399,6 +429,8 @@ RunState.HANDLERS = {
     NodeSkipped: on_node_skipped,
     Message: on_message,
     Gap: on_gap,
+    UnitBegun: on_unit_begin,
+    ReviewRequested: on_review_requested,
     UnitStatusSet: on_unit_status,
     UnitAttached: on_unit_attached,
     _Started: on_node_start,
@@ -421,8 +453,18 @@ RunState.DECODE = staticmethod(
 
 
 def apply(state: RunState, event: Event) -> None:
-    """Change *state* by *event*, an event of its run.  Pure; cost: about 0.3 us."""
+    """Change *state* by *event*, an event of its run's course.  Pure; cost: about 0.3 us."""
     state.last = event
+    handler = state.HANDLERS.get(type(event))
+    if handler is not None:
+        handler(state, event)
+
+
+def apply_aside(state: RunState, event: Event) -> None:
+    """Change *state* by *event*, which somebody wrote about the run and not in its course.
+
+    It makes the run neither longer nor newer.
+    """
     handler = state.HANDLERS.get(type(event))
     if handler is not None:
         handler(state, event)

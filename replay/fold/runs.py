@@ -14,6 +14,7 @@ import msgspec
 
 from replay.fold.collector import paused_collector
 from replay.fold.files import (
+    BEFORE_ALL,
     END,
     LAST,
     MOST_OPEN,
@@ -35,7 +36,7 @@ from replay.fold.run import (
     status_of,
     thaw,
 )
-from replay.trace.events import Event, WriterClosed, WriterOpened, WriterSettled
+from replay.trace.events import ASIDE, Event, WriterClosed, WriterOpened, WriterSettled
 from replay.trace.host import Hosts
 from replay.trace.reader import Damage, EventReader, Readable
 
@@ -146,6 +147,8 @@ class Fold(Generic[AnyRun]):
             elif file.run_id != state.run_id or file.writer in self.ended:
                 # Only the last writer of a file can be running.
                 continue
+            elif file.writer in file.aside:
+                continue
             else:
                 process = file.process if file.opened == file.writer else None
                 seen, how = hosts.alive(process, file.epoch_seconds)
@@ -245,6 +248,10 @@ class Fold(Generic[AnyRun]):
             if handler is not None:
                 handler(state, event)
             elif type(event) in _OF_WRITERS:
+                if type(event) is WriterOpened:
+                    # What was written before may be of the run's course, and this aside, or not.
+                    self._leave(cursor, state, begin=begin, end=at)
+                    begin = at
                 self._take_in(cursor.file, event)
             at += 1
         self._leave(cursor, state, begin=begin, end=at)
@@ -280,8 +287,9 @@ class Fold(Generic[AnyRun]):
         file.hash, file.run_id, file.epoch_seconds = last.hash, last.run_id, last.epoch_seconds
         if state is None:
             return
-        state.last = last
-        state.sort_key = file.key
+        if last.writer not in file.aside:
+            state.last = last
+            state.sort_key = file.key
         state.ends[file.name] = End(last.seq, last.hash)
         if self._spans is not None:
             flat = self._spans.setdefault(state.run_id, array("Q"))
@@ -297,6 +305,9 @@ class Fold(Generic[AnyRun]):
             if event.follows is not None and event.follows.writer:
                 self.ended.add(event.follows.writer)
             file.opened, file.process = event.writer, event.process
+            file.aside.pop(event.writer, None)
+            if event.purpose == ASIDE:
+                file.aside[event.writer] = True
         elif isinstance(event, WriterClosed):
             self.ended.add(event.writer)
         elif isinstance(event, WriterSettled) and event.settled.writer:
@@ -384,6 +395,11 @@ def fold(
         cut = END if at is None or at.time is None else (at.time, LAST, 0)
         folded.walk(folded.cursors(sources, stack, at), cut=cut, only=only)
     return folded
+
+
+def has_begun(head: RunState | Frozen) -> bool:
+    """Return whether anything of a run's course was read: not only what was said of it later."""
+    return head.sort_key != BEFORE_ALL
 
 
 def newest_of_each_step(folded: Fold[AnyRun]) -> list[AnyRun | Frozen]:

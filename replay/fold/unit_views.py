@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import orjson
 
+from replay.digest import json_digest
+from replay.fold.reviews import REOPENED, Decision, Remark, Reviewing
 from replay.fold.units import (
     FILE,
     PIPELINE,
@@ -30,6 +32,13 @@ from replay.fold.units import (
 
 SCHEMA_VERSION: Final = "v2"
 
+# What depends on the moment, on decisions or on this form: no part of what somebody looks at.
+_NOT_REVIEWED: Final = (
+    "duration_ms",
+    "requires_human_review",
+    "human_review_reason",
+    "report_version",
+)
 _NAMED: Final = 5  # steps that the reason for a review names
 _LARGEST_PERCENT: Final = 100
 
@@ -61,18 +70,48 @@ def instant(timestamp: str) -> datetime:
 
 
 def needs_review(state: UnitState) -> bool:
-    """Return whether a unit, or one of its steps, is flagged."""
-    if state.review.flagged:
+    """Return whether a unit, or one of its steps, is flagged and awaits a decision."""
+    if is_open(state):
         return True
-    return type(state) is FileState and any(step.review.flagged for step in state.steps)
+    return type(state) is FileState and any(map(is_open, state.steps))
+
+
+def is_open(state: UnitState) -> bool:
+    """Return whether somebody should look at a unit itself.
+
+    The flag that a file took over from its steps is answered when theirs are.
+    """
+    if not state.review.flagged:
+        return False
+    if (givers := _givers(state)) and (state.reviewing is None or state.reviewing.decision is None):
+        return any(map(is_open, givers))
+    return awaits(state.reviewing, lambda: reviewed_digest(state))
+
+
+def is_taken_over(state: UnitState) -> bool:
+    """Return whether the flag of a file is that of a step, so that it is no request of its own."""
+    return bool(_givers(state))
+
+
+def _givers(state: UnitState) -> list[UnitState]:
+    """Return the flagged steps whose flag a file has taken over."""
+    if not isinstance(state, FileState) or not state.review.flagged:
+        return []
+    reason = state.review.reason
+    return [
+        step
+        for step in state.steps
+        if step.review.flagged
+        and reason == (step.review.reason or f"Step '{step.id}' requested review")
+    ]
 
 
 def review_reason(state: FileState) -> str | None:
     """Return why somebody should look at a file: its own reason, and those of its steps."""
     parts = []
-    if state.review.flagged:
+    if is_open(state):
         parts.append(f"File-level review: {state.review.reason or 'Review requested'}")
-    steps = [step for step in state.steps if step.review.flagged]
+    steps = [step for step in state.steps if is_open(step)]
     if steps:
         names = ", ".join(step.label for step in steps[:_NAMED])
         more = f", +{len(steps) - _NAMED} more" if len(steps) > _NAMED else ""
@@ -102,7 +141,62 @@ def unit_view(
         view["steps"] = [unit_view(step, now_us, running_as=running_as) for step in state.steps]
         view["files"] = [unit_view(file, now_us, running_as=running_as) for file in state.files]
         return view
-    view = {
+    view = _unit_alone(state, now_us, running_as=running_as)
+    view["review"] = _review(state)
+    if state.reviewing is not None and state.reviewing.remarks:
+        view["remarks"] = [remark_view(remark) for remark in state.reviewing.remarks]
+    if isinstance(state, FileState):
+        view["requires_human_review"] = needs_review(state)
+        view["human_review_reason"] = review_reason(state)
+        view["steps"] = [unit_view(step, now_us, running_as=running_as) for step in state.steps]
+    return view
+
+
+def reviewed_digest(state: UnitState) -> str:
+    """Return the digest of a unit as somebody looks at it: without what decisions change.
+
+    It does not depend on the time, nor on which processes live.  Empty where the trace holds
+    what no JSON of this format has; then nothing that was decided holds.
+    """
+    return said_digest(_reviewed(state))
+
+
+def said_digest(view: Mapping[str, Any]) -> str:
+    """Return the digest of what a program says of something, without what is null or empty.
+
+    So a field that a later version adds makes no decision stale where it says nothing.  Empty
+    where *view* holds what no JSON of this format has.
+    """
+    try:
+        return json_digest(_without_empty(view))
+    except (TypeError, ValueError):
+        return ""
+
+
+def _without_empty(view: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in view.items()
+        if value is not None and value is not False and value != ""
+        if value not in ([], {})
+    }
+
+
+def _reviewed(state: UnitState) -> dict[str, Any]:
+    """Return what the digest of a unit covers."""
+    view = _unit_alone(state, None, running_as=RUNNING)
+    asked = None if state.reviewing is None else state.reviewing.requested_at
+    view["review"] = {**review_view(state.review), "requested_at": asked}
+    if isinstance(state, FileState):
+        view["steps"] = [_reviewed(step) for step in state.steps]
+    for name in _NOT_REVIEWED:
+        view.pop(name, None)
+    return _without_empty(view)
+
+
+def _unit_alone(state: UnitState, now_us: int | None, *, running_as: str) -> dict[str, Any]:
+    """Return a unit without what is said of reviews, and without what stands in it."""
+    view: dict[str, Any] = {
         "label": state.label,
         "id": state.id,
         "status": running_as if state.status == RUNNING else state.status,
@@ -114,12 +208,14 @@ def unit_view(
         "warnings": list(state.warnings or ()),
         "errors": list(state.errors or ()),
         "metadata": dict(state.metadata or ()),
-        "review": _review(state.review),
+        "review": review_view(state.review),
         "reopened": state.reopened,
         "report_version": SCHEMA_VERSION,
     }
     if type(state) is StepState:
-        view["checks"] = [_check(check) for check in state.checks or ()]
+        view["checks"] = [check_view(check) for check in state.checks or ()]
+        if state.node_id is not None:
+            view |= {"node_id": state.node_id, "node_index": state.node_index}
     elif type(state) is FileState:
         del view["id"]
         view |= {
@@ -131,9 +227,9 @@ def unit_view(
             "mime_type": state.mime_type,
             "n_steps": len(state.steps),
             "planned_steps": state.n_steps,
-            "requires_human_review": needs_review(state),
-            "human_review_reason": review_reason(state),
-            "steps": [unit_view(step, now_us, running_as=running_as) for step in state.steps],
+            "requires_human_review": False,
+            "human_review_reason": None,
+            "steps": [],
         }
     else:
         own = {name: value for name, value in (state.fields or {}).items() if name not in view}
@@ -191,11 +287,58 @@ def _array(states: Iterable[UnitState], now_us: int | None, *, indent: bool) -> 
     yield last if comma else b"]"
 
 
-def _review(flag: ReviewFlag) -> dict[str, Any]:
-    return {"flagged": flag.flagged, "reason": flag.reason}
+def _review(state: UnitState) -> dict[str, Any]:
+    found = review_view(state.review, state.reviewing, lambda: reviewed_digest(state))
+    if is_taken_over(state) and not is_open(state):
+        found["open"] = False
+    return found
 
 
-def _check(check: Check) -> dict[str, Any]:
+def review_view(
+    flag: ReviewFlag, reviewing: Reviewing | None = None, digest: Callable[[], str] = str
+) -> dict[str, Any]:
+    """Return a request for review, and what became of it; nothing more while it is undecided.
+
+    Args:
+        flag: What the program says.
+        reviewing: When, and what was decided.
+        digest: Returns the digest of what is flagged as it is now.
+    """
+    found = {"flagged": flag.flagged, "reason": flag.reason}
+    if reviewing is None or reviewing.decision is None:
+        return found
+    return {
+        **found,
+        "open": flag.flagged and awaits(reviewing, digest),
+        "requested_at": reviewing.requested_at,
+        **_decision(reviewing.decision),
+        "stale": digest() != reviewing.decision.digest,
+    }
+
+
+def awaits(reviewing: Reviewing | None, digest: Callable[[], str]) -> bool:
+    """Return whether a request has no decision that holds."""
+    decision = None if reviewing is None else reviewing.decision
+    return decision is None or decision.decision == REOPENED or digest() != decision.digest
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    return {
+        "decision": decision.decision,
+        "reviewer": decision.reviewer,
+        "note": decision.note,
+        "decided_at": decision.decided_at,
+        "digest": decision.digest,
+    }
+
+
+def remark_view(remark: Remark) -> dict[str, Any]:
+    """Return what a person said after the fact."""
+    return {"timestamp": remark.timestamp, "author": remark.author, "text": remark.text}
+
+
+def check_view(check: Check) -> dict[str, Any]:
+    """Return one thing that was checked."""
     return {"name": check.name, "ok": check.ok, "detail": check.detail}
 
 
@@ -220,6 +363,8 @@ def step_of(view: Mapping[str, Any], unit: Callable[[], str]) -> StepState:
             Check(_value(c, "name", str, ""), _value(c, "ok", bool, default=False), c.get("detail"))
             for c in checks
         ]
+    state.node_id = _value(view, "node_id", str, None)
+    state.node_index = _value(view, "node_index", int, None)
     return state
 
 
@@ -280,6 +425,32 @@ def _common(state: UnitState, view: Mapping[str, Any]) -> None:
     state.metadata = dict(_value(view, "metadata", Mapping, {})) or None
     review = _value(view, "review", Mapping, {})
     state.review = ReviewFlag(flagged=bool(review.get("flagged")), reason=review.get("reason"))
+    state.reviewing = _reviewing_of(review, _items(view, "remarks", Mapping))
+
+
+def _reviewing_of(
+    review: Mapping[str, Any], remarks: Iterable[Mapping[str, Any]]
+) -> Reviewing | None:
+    """Return what `review_view` and `remark_view` were made of."""
+    found = Reviewing(requested_at=_time(review, "requested_at"))
+    if review.get("decision"):
+        found.decision = Decision(
+            _value(review, "decision", str, ""),
+            _value(review, "reviewer", str, ""),
+            _value(review, "note", str, None),
+            _time(review, "decided_at") or "",
+            _value(review, "digest", str, ""),
+        )
+    found.remarks = [
+        Remark(
+            _time(remark, "timestamp") or "",
+            _value(remark, "author", str, ""),
+            _value(remark, "text", str, ""),
+        )
+        for remark in remarks
+    ]
+    is_empty = found.requested_at is None and found.decision is None and not found.remarks
+    return None if is_empty else found
 
 
 def _value(view: Mapping[str, Any], key: str, kind: Any, default: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from replay.fold.reviews import Reviewing, decided, remarked
 from replay.trace.events import (
     Captured,
     CheckMade,
@@ -18,9 +19,14 @@ from replay.trace.events import (
     ExceptionRaised,
     Message,
     MetadataChanged,
+    NodeFailed,
+    NodeSkipped,
+    NodeStarted,
+    NodeSucceeded,
     ProgressSet,
     ReviewCleared,
     ReviewRequested,
+    ReviewResolved,
     UnitAttached,
     UnitBegun,
     UnitEdited,
@@ -82,6 +88,7 @@ class UnitState(msgspec.Struct, gc=False, kw_only=True):
         kept_ms: The duration of a unit that was loaded, whose clock is gone.
         reopened: It went on, or was ended again, after its end.
         notes: None until there is one; like the other lists.
+        reviewing: When a review was asked for, what was decided, remarks; None without any.
         fields: What a kind of the user's own has besides.
     """
 
@@ -102,6 +109,7 @@ class UnitState(msgspec.Struct, gc=False, kw_only=True):
     errors: list[str] | None = None
     metadata: dict[str, Any] | None = None
     review: ReviewFlag = NO_REVIEW
+    reviewing: Reviewing | None = None
     fields: dict[str, Any] | None = None
 
     @property
@@ -118,9 +126,19 @@ class UnitState(msgspec.Struct, gc=False, kw_only=True):
 
 
 class StepState(UnitState, gc=False, kw_only=True):
-    """A step."""
+    """A step.
+
+    Attributes:
+        checks: None until there is one.
+        node_id: The node that it is, if it is one.
+        node_index: That node's index.
+        failed_of: What that node's last attempt failed of, as it stands among the errors.
+    """
 
     checks: list[Check] | None = None
+    node_id: str | None = None
+    node_index: int | None = None
+    failed_of: str | None = None
 
     @property
     def parts_ok(self) -> bool:
@@ -249,8 +267,10 @@ def _why_not(step: UnitState) -> str:
 # --- One handler an event type
 
 
-def begun(event: UnitBegun) -> UnitState:
-    """Return the state of a unit that begins."""
+def begun(event: UnitBegun | NodeStarted | NodeSkipped) -> UnitState:
+    """Return the state of a unit that begins; of a node, before what its event says of it."""
+    if not isinstance(event, UnitBegun):
+        return _begun_node(event)
     if event.state is not None:
         return _taken_over(event, event.state)
     if event.kind == STEP:
@@ -295,6 +315,18 @@ def begun(event: UnitBegun) -> UnitState:
     return state
 
 
+def _begun_node(event: NodeStarted | NodeSkipped) -> StepState:
+    """Return the state of a node that is a step, pending."""
+    return StepState(
+        unit=event.unit or "",
+        kind=STEP,
+        id=event.id,
+        label=event.node_id or "",
+        node_id=event.node_id,
+        node_index=event.node_index,
+    )
+
+
 def _taken_over(event: UnitBegun, held: dict[str, Any]) -> UnitState:
     """Return the state of a unit that began before it was recorded."""
     kind = _KINDS.get(event.kind, UnitState)
@@ -332,11 +364,15 @@ def on_unit_status(state: UnitState, event: UnitStatusSet, parent: UnitState | N
     status = _KNOWN_STATUS.get(event.status)
     if status is None:
         return
-    before = state.status
-    if before in TERMINAL:
+    if state.status in TERMINAL:
         state.reopened = True
-        if status not in TERMINAL and state.percent == _ALL:
-            state.percent = 0
+    _set_status(state, status, event, parent)
+
+
+def _set_status(state: UnitState, status: str, event: Event, parent: UnitState | None) -> None:
+    before = state.status
+    if before in TERMINAL and status not in TERMINAL and state.percent == _ALL:
+        state.percent = 0
     if type(parent) is FileState:
         _move(parent.tally, before, status)
     elif type(parent) is PipelineState:
@@ -359,6 +395,45 @@ def _move(tally: Tally, before: str, status: str) -> None:
     tally[status] = tally.get(status, 0) + 1
 
 
+def on_node_start(state: UnitState, event: NodeStarted, parent: UnitState | None) -> None:
+    """An attempt begins; what an earlier one failed of is no error of the step any more."""
+    if isinstance(state, StepState) and state.failed_of is not None:
+        failed_of, state.failed_of = state.failed_of, None
+        if state.errors and failed_of in state.errors:
+            # Not `errors.remove`: see `_with`.
+            list.remove(state.errors, failed_of)
+        say(state, "warning", failed_of)
+    _set_status(state, RUNNING, event, parent)
+
+
+def on_node_success(state: UnitState, event: NodeSucceeded, parent: UnitState | None) -> None:
+    """The node that is this step ends well."""
+    _end_node(state, SUCCEEDED, event, parent)
+
+
+def on_node_failure(state: UnitState, event: NodeFailed, parent: UnitState | None) -> None:
+    """It fails, and why is an error of the step."""
+    error = f"{event.error_type}: {event.error}" if event.error_type else event.error
+    if isinstance(state, StepState):
+        state.failed_of = error
+    say(state, "error", error)
+    _end_node(state, FAILED, event, parent)
+
+
+def on_node_skipped(state: UnitState, event: NodeSkipped, parent: UnitState | None) -> None:
+    """It is not run, or not again; the reason is a note, as where a step is skipped."""
+    if event.reason:
+        say(state, "note", f"Skipped: {event.reason}")
+    _end_node(state, SKIPPED, event, parent)
+
+
+def _end_node(state: UnitState, status: str, event: Event, parent: UnitState | None) -> None:
+    """End an attempt: attempts follow each other, so only an end behind an end reopens."""
+    if state.status in TERMINAL:
+        state.reopened = True
+    _set_status(state, status, event, parent)
+
+
 def on_unit_attached(state: UnitState, event: UnitAttached, parent: UnitState | None) -> None:
     """It becomes one of *parent*'s."""
     state.id = event.id or state.id
@@ -367,7 +442,13 @@ def on_unit_attached(state: UnitState, event: UnitAttached, parent: UnitState | 
 
 
 def on_message(state: UnitState, event: Message, _: UnitState | None) -> None:
-    """What was said stands with what was said before at that level."""
+    """What was said stands with what was said before at that level; what a person says, apart.
+
+    A list of the program's is replaced as a whole when it is changed, and it knows no remarks.
+    """
+    if event.author is not None:
+        state.reviewing = remarked(state.reviewing, event)
+        return
     say(state, event.level, event.text)
 
 
@@ -407,11 +488,18 @@ def on_progress(state: UnitState, event: ProgressSet, _: UnitState | None) -> No
 def on_review_requested(state: UnitState, event: ReviewRequested, _: UnitState | None) -> None:
     """Somebody should look at it."""
     state.review = ReviewFlag(flagged=True, reason=event.reason)
+    state.reviewing = state.reviewing or Reviewing()
+    state.reviewing.requested_at = event.timestamp
 
 
 def on_review_cleared(state: UnitState, _: ReviewCleared, __: UnitState | None) -> None:
     """Nobody needs to look at it."""
     state.review = NO_REVIEW
+
+
+def on_review_resolved(state: UnitState, event: ReviewResolved, _: UnitState | None) -> None:
+    """Somebody has decided."""
+    state.reviewing = decided(state.reviewing, event)
 
 
 def on_exception(state: UnitState, event: ExceptionRaised, _: UnitState | None) -> None:
@@ -454,12 +542,17 @@ def on_edited(state: UnitState, event: UnitEdited, _: UnitState | None) -> None:
 HANDLERS: Final[dict[type, Callable[[Any, Any, Any], None]]] = {
     UnitStatusSet: on_unit_status,
     UnitAttached: on_unit_attached,
+    NodeStarted: on_node_start,
+    NodeSucceeded: on_node_success,
+    NodeFailed: on_node_failure,
+    NodeSkipped: on_node_skipped,
     Message: on_message,
     CheckMade: on_check,
     MetadataChanged: on_metadata,
     ProgressSet: on_progress,
     ReviewRequested: on_review_requested,
     ReviewCleared: on_review_cleared,
+    ReviewResolved: on_review_resolved,
     ExceptionRaised: on_exception,
     Captured: on_captured,
     UnitEdited: on_edited,
@@ -521,6 +614,8 @@ def _patch(state: UnitState, patch: dict[str, Any]) -> None:
 
 # --- All units of a run
 
+_BEGIN_NODES: Final = frozenset({NodeStarted, NodeSkipped})
+
 
 class Units(msgspec.Struct, gc=False):
     """The units of a run, by id in the order in which they began.
@@ -548,7 +643,10 @@ class Units(msgspec.Struct, gc=False):
             self.turn_to(event.unit)
         if type(event) is UnitAttached:
             self.attach(event)
-        elif self.state is not None:
+            return
+        if self.state is None and type(event) in _BEGIN_NODES:
+            self.begin(event)
+        if self.state is not None:
             apply(self.state, event, self.parent)
 
     def turn_to(self, unit: str) -> None:
@@ -557,16 +655,17 @@ class Units(msgspec.Struct, gc=False):
         self.state = self.states.get(unit)
         self.parent = self.parents.get(unit)
 
-    def begin(self, event: UnitBegun) -> None:
+    def begin(self, event: UnitBegun | NodeStarted | NodeSkipped) -> None:
         """Make the state of a unit that begins, in its parent if that is known."""
         if event.unit in self.states:
             return
-        self.unit, self.parent = event.unit, None
-        self.state = self.states[event.unit] = state = begun(event)
+        state = begun(event)
+        self.unit, self.parent = state.unit, None
+        self.state = self.states[state.unit] = state
         if event.parent is not None:
             parent = self.states.get(event.parent)
             if parent is not None and fits(parent, state):
-                self.parent = self.parents[event.unit] = parent
+                self.parent = self.parents[state.unit] = parent
                 place(parent, state, event)
 
     def attach(self, event: UnitAttached) -> None:

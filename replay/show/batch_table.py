@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from replay.show.line import harmless
-from replay.show.page.units import Unit, units
+from replay.show.page.units import Review, Unit, decision_text, units
 from replay.show.text import STYLE_OF, Line, Piece, cells, count_text, fit_line, pad
 
 COLUMNS: Final = ("type", "parent", "id", "name", "label", "status", "succeeded", "ms", "review")
@@ -92,9 +92,14 @@ def _row(kind: str, unit: Unit, parent: str) -> Row:
         "status": unit.status,
         "succeeded": unit.status == "succeeded",
         "ms": milliseconds,
-        "review": None if review is None else review.reason or "flagged",
+        "review": None if review is None else _review_text(review),
         "traceback": unit.own_traceback,
     }
+
+
+def _review_text(review: Review) -> str:
+    reason = review.reason or "flagged"
+    return f"{decision_text(review)}: {reason}" if review.decision else reason
 
 
 def _totals(rows: Sequence[Row]) -> Iterator[str]:

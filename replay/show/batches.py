@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from replay.fold.report import ReportState
-from replay.fold.run_units import file_views, other_views, report_heads, step_views
+from replay.fold.run_units import file_views, other_views, report_heads
 from replay.fold.runs import Standing
 from replay.show.line import harmless
-from replay.show.page.units import BAD, Kind, Review, Unit, units
+from replay.show.node_steps import steps_with_nodes
+from replay.show.page.units import BAD, Kind, Review, Unit, decision_text, remarks_of, units
 from replay.show.text import STYLE_OF, Line, Piece, cells, count_text, fit, pad, seconds_text
 
 _ORDER: Final = ("failed", "interrupted", "running", "pending", "skipped", "succeeded")
@@ -20,6 +21,8 @@ _MOST_BAD: Final = 20
 _MOST_OTHERS: Final = 20
 _FEW: Final = 10  # files and steps of a batch of which all steps are shown
 _MOST_STEPS: Final = 10  # of a file in which nothing went wrong
+_MOST_LOGGED: Final = 3  # warnings and errors of a node that is a step
+_STYLE_OF_LEVEL: Final = {"error": "red", "warning": "yellow"}
 _MOST_TRACEBACK: Final = 40  # lines
 _WIDEST_NAME: Final = 44
 _NARROWEST_NAME: Final = 12
@@ -44,7 +47,7 @@ def batch_lines(
         standing: Its status.
         left_out: Gets a word for each list that is cut.
         columns: What the terminal has; None for no limit.
-        failed_only: All that failed, with tracebacks, and nothing else.
+        failed_only: All that failed, with tracebacks, and nothing else; without nodes.
     """
     groups = _groups(state, standing, keep_all=failed_only)
     longest = max((group.width() for group in groups.values()), default=0)
@@ -84,7 +87,7 @@ def count_lines(state: ReportState, standing: Standing) -> Iterator[Line]:
 
 def _every(state: ReportState, standing: Standing) -> Iterator[Unit]:
     status, now_us = standing.status, state.last.mono_us
-    yield from units("step", step_views(state.units, status, now_us))
+    yield from units("step", steps_with_nodes(state, standing))
     yield from units("file", file_views(state.units, status, now_us))
     yield from units("unit", other_views(state.units, status, now_us))
 
@@ -94,7 +97,8 @@ def _groups(
 ) -> dict[str | None, "_Group"]:
     groups: dict[str | None, _Group] = {}
     for unit in _every(state, standing):
-        if keep_all and unit.status not in BAD:
+        # What failed of a node is told where nodes are told in full.
+        if keep_all and (unit.status not in BAD or "attempts" in unit.view):
             continue
         group = groups.setdefault(unit.view.get("report"), _Group(keep_all=keep_all))
         group.add(unit)
@@ -163,7 +167,9 @@ class _Rows:
         yield from self._row(unit, "  ", with_error=not bad)
         shown = bad if self._in_full else steps
         if not bad:
-            shown = [step for step in steps if with_steps or step.reviews][:_MOST_STEPS]
+            shown = [step for step in steps if with_steps or step.reviews or remarks_of(step.view)][
+                :_MOST_STEPS
+            ]
         for step in shown:
             yield from self._row(step, "    ", with_error=True)
             if self._in_full:
@@ -193,18 +199,37 @@ class _Rows:
                 yield [Piece(f"{below}{harmless(text)}", "red")]
         for text in unit.view.get("warnings") or ():
             yield [Piece(f"{below}warning: {harmless(str(text))}", "yellow")]
-        # Without what a file has taken over from a step.
-        for one, review in unit.reviews:
-            if one is unit:
-                yield [Piece(below + _review_text(review), "magenta")]
+        # Of a unit that failed they are what it failed of.
+        bad = () if status in BAD else unit.view.get("checks") or ()
+        for check in bad:
+            if not check["ok"]:
+                said = f"check {check['name']}: {check['detail'] or 'failed'}"
+                yield [Piece(below + harmless(said), "red")]
+        logged = unit.view.get("messages") or ()
+        serious = [one for one in logged if one["level"] in _STYLE_OF_LEVEL]
+        for one in serious[:_MOST_LOGGED]:
+            said = f"{below}{one['level']}: {harmless(one['text'])}"
+            yield [Piece(said, _STYLE_OF_LEVEL[one["level"]])]
+        if len(serious) > _MOST_LOGGED:
+            yield self.left_out(len(serious) - _MOST_LOGGED, "message", below)
+        yield from answers(unit, below)
 
 
-def _review_text(review: Review) -> str:
-    if not review.decision:
-        said = "awaits review"
-    else:
-        by = f" by {review.by}" if review.by else ""
-        said = f"review: {review.decision}{by}{', changed since' if review.stale else ''}"
+def answers(unit: Unit, indent: str) -> Iterator[Line]:
+    """Yield what a unit asks, without what a file took over from a step, and what people said."""
+    for one, review in unit.reviews:
+        if one is unit:
+            yield [Piece(indent + review_text(review), "magenta")]
+            if review.note:
+                yield [Piece(f"{indent}  {harmless(review.note)}")]
+    for remark in remarks_of(unit.view):
+        said = f"{remark['author']}: {remark['text']}"
+        yield [Piece(f"{indent}{harmless(said)}")]
+
+
+def review_text(review: Review) -> str:
+    """Return a request for a look, and what became of it, as one line."""
+    said = decision_text(review)
     return harmless(f"{said}: {review.reason}" if review.reason else said)
 
 

@@ -13,7 +13,7 @@ from replay.fold.metadata import metadata, metadata_bytes
 from replay.fold.names import Copies, copies_of_all, is_nameable, metadata_path, report_path
 from replay.fold.report import report_chunks
 from replay.fold.run import RunState
-from replay.fold.runs import Fold, newest_of_each_step
+from replay.fold.runs import Fold, Frozen, has_begun, newest_of_each_step
 from replay.show.copies import log_copy, trace_copy
 from replay.trace.host import Hosts
 
@@ -65,7 +65,7 @@ def derive(
 def reserved(fold: Fold[RunState], hosts: Hosts) -> set[str]:
     """Return the names of copies that are still to be made: of runs that are running."""
     found: set[str] = set()
-    for run_id, names in copies_of_all(fold.heads()).items():
+    for run_id, names in copies_of_all(_begun(fold)).items():
         if not _has_copies(fold, run_id, hosts):
             found.update(names)
     return found
@@ -75,11 +75,15 @@ def _all(
     sources: Sequence[Source], fold: Fold[RunState], hosts: Hosts, only: str | None
 ) -> Iterator[Derived]:
     for head in newest_of_each_step(fold):
-        if only in {None, head.run_id} and is_nameable(head):
+        if only in {None, head.run_id} and has_begun(head) and is_nameable(head):
             yield from _of_newest(sources, fold, hosts, run_id=head.run_id)
-    for run_id, names in copies_of_all(fold.heads()).items():
+    for run_id, names in copies_of_all(_begun(fold)).items():
         if only in {None, run_id} and _has_copies(fold, run_id, hosts):
             yield from _copies(sources, fold, names, run_id=run_id)
+
+
+def _begun(fold: Fold[RunState]) -> list[RunState | Frozen]:
+    return [head for head in fold.heads() if has_begun(head)]
 
 
 def _of_newest(

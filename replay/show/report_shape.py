@@ -10,7 +10,14 @@ from typing import Any
 import msgspec
 
 from replay.fold.run import Status
-from replay.show.unit_shape import FileView, OtherUnitView, ReportHead, RunStepView
+from replay.show.unit_shape import (
+    CheckView,
+    FileView,
+    OtherUnitView,
+    ReportHead,
+    ReviewView,
+    RunStepView,
+)
 from replay.trace.events import Environment, ResourceUsage, Seconds
 
 
@@ -37,6 +44,7 @@ class MessageView(msgspec.Struct, kw_only=True):
         text: What was said.
         node_id: The node, where none of that id had begun.
         node_index: Likewise.
+        author: The person who said it, after the fact.
         logger: Of a record of the program's logging: who said it.
         level_name: Of such a record: its level as the program calls it.
         occurred_at: Of such a record: when it was said.
@@ -54,6 +62,7 @@ class MessageView(msgspec.Struct, kw_only=True):
     text: str
     node_id: str | msgspec.UnsetType | None = msgspec.UNSET
     node_index: int | msgspec.UnsetType | None = msgspec.UNSET
+    author: str | msgspec.UnsetType = msgspec.UNSET
     logger: str | msgspec.UnsetType = msgspec.UNSET
     level_name: str | msgspec.UnsetType = msgspec.UNSET
     occurred_at: str | msgspec.UnsetType = msgspec.UNSET
@@ -209,6 +218,10 @@ class NodeView(msgspec.Struct, kw_only=True):
         results: Values that it returned.
         messages: What was said about it.
         retries: What was announced.
+        checks: What was checked, where anything was; one that failed changes no status.
+        review: Whether somebody should look at it, where that was asked for.
+        unit: The step that it is, where it is one; what is said of the node stands there.
+        report: The unit of the report that this step stands in, or null.
     """
 
     node_id: str | None
@@ -228,6 +241,10 @@ class NodeView(msgspec.Struct, kw_only=True):
     results: list[ResultView]
     messages: list[MessageView]
     retries: list[RetryView]
+    checks: list[CheckView] | msgspec.UnsetType = msgspec.UNSET
+    review: ReviewView | msgspec.UnsetType = msgspec.UNSET
+    unit: str | msgspec.UnsetType = msgspec.UNSET
+    report: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Report(msgspec.Struct, kw_only=True):

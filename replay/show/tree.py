@@ -5,15 +5,17 @@ them.
 """
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from replay.fold.report import ReportState, node_view, run_output_view, slowest_first
 from replay.fold.run import duration_seconds, nodes_of
 from replay.fold.runs import Standing
-from replay.show.batches import batch_lines, count_lines
+from replay.show.batches import batch_lines, count_lines, review_text
 from replay.show.environment import environment_lines
 from replay.show.line import harmless
+from replay.show.node_steps import batch_of, lone_nodes
+from replay.show.page.units import checks_fact, review_of
 from replay.show.resources import used_text
 from replay.show.text import (
     STYLE_OF,
@@ -94,7 +96,7 @@ def _report(
 ) -> Iterator[Line]:
     yield from _head(state, standing)
     yield from batch_lines(state, standing, left_out, columns=columns)
-    by_status = _ids_by_status(state, standing)
+    by_status = _by_status(lone_nodes(state), standing)
     for status in _ORDER:
         nodes = by_status.get(status, [])
         if nodes:
@@ -113,11 +115,11 @@ def _failed(state: ReportState, standing: Standing) -> Iterator[Line]:
     yield from _head(state, standing)
     for line in _last_lines(state.traceback):
         yield [Piece(f"  {line}", "dim")]
-    by_status = _ids_by_status(state, standing)
+    by_status = _by_status(nodes_of(state), standing)
     nodes = [*by_status.get("failed", []), *by_status.get("interrupted", [])]
     for node in nodes:
         yield []
-        yield from _node_in_full(node_view(state, *node, standing))
+        yield from _node_in_full(node_view(state, *node, standing), batch_of(state, node[1]))
     units = list(batch_lines(state, standing, [], failed_only=True))
     yield from units
     if not nodes and not units:
@@ -144,12 +146,12 @@ def _slowest(state: ReportState, standing: Standing, left_out: list[str]) -> Ite
     yield from _left_out(len(timed) - len(shown), "node", left_out)
 
 
-def _ids_by_status(
-    state: ReportState, standing: Standing
+def _by_status(
+    nodes: Iterable[tuple[str | None, Any]], standing: Standing
 ) -> dict[str, list[tuple[str | None, Any]]]:
     found: dict[str, list[tuple[str | None, Any]]] = {}
     open_ones = "running" if standing.status == "running" else "interrupted"
-    for node_id, node in nodes_of(state):
+    for node_id, node in nodes:
         status = open_ones if node.status == "running" else node.status
         found.setdefault(status, []).append((node_id, node))
     return found
@@ -233,6 +235,7 @@ def _node(
         *([f"{retries} {'retry' if retries == 1 else 'retries'}"] if retries else []),
         *(["ended twice"] if view["reopened"] else []),
         *([harmless(view["reason"])] if view["reason"] else []),
+        *checks_fact(view),
         *_output_facts(view["outputs"]),
     ]
     yield [
@@ -246,15 +249,32 @@ def _node(
     serious = [
         said for level in _STYLE_OF_LEVEL for said in view["messages"] if said["level"] == level
     ]
+    serious += [said for said in view["messages"] if "author" in said and said not in serious]
     for said in serious[:_MOST_OF_A_NODE]:
         yield _message(said, "    ")
     yield from _left_out(len(serious) - _MOST_OF_A_NODE, "message", left_out, indent="    ")
+    bad = [check for check in view.get("checks", ()) if not check["ok"]]
+    for check in bad[:_MOST_OF_A_NODE]:
+        yield [Piece("    " + _check_text(check), "red")]
+    yield from _left_out(len(bad) - _MOST_OF_A_NODE, "failed check", left_out, indent="    ")
+    yield from _review(view, "    ")
+
+
+def _check_text(check: dict[str, Any]) -> str:
+    said = check["detail"] or ("ok" if check["ok"] else "failed")
+    return harmless(f"check {check['name']}: {said}")
+
+
+def _review(view: dict[str, Any], indent: str) -> Iterator[Line]:
+    review = review_of(view)
+    if review is not None:
+        yield [Piece(indent + review_text(review), "magenta")]
 
 
 def _message(said: dict[str, Any], indent: str) -> Line:
     """Return a message with who said it: a logger, or what raised a warning and where."""
     level, text = harmless(said["level"]), harmless(said["text"])
-    by = [said[name] for name in ("logger", "category", "place") if said.get(name)]
+    by = [said[name] for name in ("author", "logger", "category", "place") if said.get(name)]
     return [
         Piece(f"{indent}{level}: ", _STYLE_OF_LEVEL.get(level, "")),
         Piece(text),
@@ -269,8 +289,13 @@ def _output_facts(outputs: Sequence[dict[str, Any]]) -> list[str]:
     return [first if len(outputs) == 1 else f"{first} and {len(outputs) - 1} more"]
 
 
-def _node_in_full(view: dict[str, Any]) -> Iterator[Line]:
-    yield [Piece(_name(view), "bold"), Piece(f"  {seconds_text(view['duration_seconds'])}")]
+def _node_in_full(view: dict[str, Any], batch: str) -> Iterator[Line]:
+    within = f"  in {harmless(batch)}" if batch else ""
+    yield [
+        Piece(_name(view), "bold"),
+        Piece(f"  {seconds_text(view['duration_seconds'])}"),
+        Piece(within, "dim"),
+    ]
     for number, attempt in enumerate(view["attempts"], 1):
         status = attempt["status"]
         yield [
@@ -291,6 +316,9 @@ def _node_in_full(view: dict[str, Any]) -> Iterator[Line]:
         yield _message(said, "  ")
         for line in _last_lines(said.get("traceback")):
             yield [Piece(f"    {line}", "dim")]
+    for check in view.get("checks", ()):
+        yield [Piece(f"  {_check_text(check)}", "" if check["ok"] else "red")]
+    yield from _review(view, "  ")
 
 
 def _printed(captured: Sequence[dict[str, Any]]) -> Iterator[Line]:

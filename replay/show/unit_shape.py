@@ -12,15 +12,46 @@ from replay.fold.run import Status
 
 
 class ReviewView(msgspec.Struct, kw_only=True):
-    """Whether somebody should look at a unit.
+    """Whether somebody should look at a unit, and what was decided.
 
     Attributes:
         flagged: Whether it was asked for.
         reason: Why.
+        open: Whether somebody has to look still, once something was decided about it, or about
+            the steps that a file has its flag of.
+        requested_at: When it was asked for last; this and the rest only once it was decided.
+        decision: `approved`, `rejected` or `reopened`.
+        reviewer: Who decided.
+        note: Why, as the reviewer said it.
+        decided_at: When.
+        digest: Of what was looked at.
+        stale: It has changed since.
     """
 
     flagged: bool
     reason: str | None
+    open: bool | msgspec.UnsetType = msgspec.UNSET
+    requested_at: str | msgspec.UnsetType | None = msgspec.UNSET
+    decision: str | msgspec.UnsetType = msgspec.UNSET
+    reviewer: str | msgspec.UnsetType = msgspec.UNSET
+    note: str | msgspec.UnsetType | None = msgspec.UNSET
+    decided_at: str | msgspec.UnsetType = msgspec.UNSET
+    digest: str | msgspec.UnsetType = msgspec.UNSET
+    stale: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class RemarkView(msgspec.Struct, kw_only=True):
+    """What a person said after the fact.
+
+    Attributes:
+        timestamp: When.
+        author: Who.
+        text: What.
+    """
+
+    timestamp: str
+    author: str
+    text: str
 
 
 class CheckView(msgspec.Struct, kw_only=True):
@@ -51,7 +82,8 @@ class UnitView(msgspec.Struct, kw_only=True):
         warnings: What was warned of.
         errors: What failed.
         metadata: As the program gave it.
-        review: Whether somebody should look at it.
+        review: Whether somebody should look at it, and what was decided.
+        remarks: What people said of it after the fact, where they did.
         reopened: It ended more often than it started.
         report_version: Version of this form.
     """
@@ -67,6 +99,7 @@ class UnitView(msgspec.Struct, kw_only=True):
     errors: list[str]
     metadata: dict[str, Any]
     review: ReviewView
+    remarks: list[RemarkView] | msgspec.UnsetType = msgspec.UNSET
     reopened: bool
     report_version: str
 
@@ -77,10 +110,14 @@ class StepView(UnitView, kw_only=True):
     Attributes:
         id: Its id.
         checks: What was checked.
+        node_id: The node that it is, if it is one.
+        node_index: That node's index.
     """
 
     id: str | None
     checks: list[CheckView]
+    node_id: str | msgspec.UnsetType = msgspec.UNSET
+    node_index: int | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class FileView(UnitView, kw_only=True):
@@ -96,7 +133,7 @@ class FileView(UnitView, kw_only=True):
         mime_type: Guessed by its name.
         n_steps: Number of its steps.
         planned_steps: How many there were to be; null if that was not said.
-        requires_human_review: Whether it or a step of it is flagged.
+        requires_human_review: Whether it or a step of it is flagged and awaits a decision.
         human_review_reason: Why.
         steps: Its steps.
     """

@@ -12,6 +12,8 @@ import msgspec
 
 VERSION: Final = 1
 
+ASIDE: Final = "review"  # `purpose` of a writer whose lines are no part of a run's course
+
 _MOST: Final = (1 << 53) - 1  # I-JSON, RFC 7493 section 2.2
 Int = Annotated[int, msgspec.Meta(ge=-_MOST, le=_MOST)]
 
@@ -217,7 +219,11 @@ class Environment(msgspec.Struct, kw_only=True, gc=False):
 
 
 class WriterOpened(Event, tag="writer_opened", kw_only=True):
-    """A writer begins.  In the registry: which file it writes (`trace`)."""
+    """A writer begins.  In the registry: which file it writes (`trace`).
+
+    `purpose` is `review` where a person says something about a run: no line of such a writer
+    is part of the run's course, so none makes the run newer, longer or alive.
+    """
 
     process: Process | None = None
     durability: str | None = None
@@ -227,12 +233,17 @@ class WriterOpened(Event, tag="writer_opened", kw_only=True):
     registry: RegistryEnd | None = None
     trace: Extent | None = None
     signing: Signing | None = None
+    purpose: str | None = None
 
 
 class WriterClosed(Event, tag="writer_closed", kw_only=True):
-    """A writer ends, in good order.  In the registry: how far its file reaches (`trace`)."""
+    """A writer ends, in good order.  In the registry: how far its file reaches (`trace`).
+
+    `purpose` is that of its `writer_opened`.
+    """
 
     trace: Extent | None = None
+    purpose: str | None = None
 
 
 class WriterSettled(Event, tag="writer_settled", kw_only=True):
@@ -360,15 +371,19 @@ class NodeStarted(Event, tag="node_start", kw_only=True):
     """A node's first attempt begins, or its next one when it has ended before.
 
     `command` is what is run, secrets redacted; `variables` are those of its environment that were
-    to be recorded, null where one is not set.
+    to be recorded, null where one is not set.  Of a node that is a step of a batch, `unit` is the
+    step, `parent` the batch, and `id` the step's id there.
     """
 
     command: list[str] | None = None
     variables: dict[str, str | None] | None = None
+    unit: str | None = None
+    parent: str | None = None
+    id: str | None = None
 
 
 class NodeSucceeded(Event, tag="node_success", kw_only=True):
-    """The current attempt of a node ends well.
+    """The current attempt of a node ends well, and its step `unit` if it is one.
 
     Of a command, `exit_status` is what it returned, or `signal` the name of what killed it.
     """
@@ -380,10 +395,11 @@ class NodeSucceeded(Event, tag="node_success", kw_only=True):
     resource: ResourceUsage | None = None
     exit_status: Int | None = None
     signal: str | None = None
+    unit: str | None = None
 
 
 class NodeFailed(Event, tag="node_failure", kw_only=True):
-    """The current attempt of a node ends by an error."""
+    """The current attempt of a node ends by an error, and its step `unit` if it is one."""
 
     duration_seconds: Seconds
     error: str
@@ -393,12 +409,16 @@ class NodeFailed(Event, tag="node_failure", kw_only=True):
     resource: ResourceUsage | None = None
     exit_status: Int | None = None
     signal: str | None = None
+    unit: str | None = None
 
 
 class NodeSkipped(Event, tag="node_skipped", kw_only=True):
-    """A node is not run, and why."""
+    """A node is not run, and why; `unit`, `parent` and `id` are those of its step."""
 
     reason: str | None = None
+    unit: str | None = None
+    parent: str | None = None
+    id: str | None = None
 
 
 class NodeRetried(Event, tag="node_retry", kw_only=True):
@@ -424,7 +444,7 @@ class Message(Event, tag="message", kw_only=True):
     By the program's logging: `logger`, `level_name`, `occurred_at` (UTC, as the envelope's
     `timestamp`) and, in `extra`, what was said beside the text; `omitted` names what of it has
     no JSON form.  By an exception: `error`, `error_type` and `traceback`.  By Python's
-    warnings: `category` and `place` (`file:line`).
+    warnings: `category` and `place` (`file:line`).  By a person, after the fact: `author`.
     """
 
     level: str
@@ -441,6 +461,7 @@ class Message(Event, tag="message", kw_only=True):
     coerced: list[str] | None = None
     omitted: list[str] | None = None
     unit: str | None = None
+    author: str | None = None
 
 
 # --- Units: reports, files and steps
@@ -504,9 +525,9 @@ class ProgressSet(Event, tag="progress", kw_only=True):
 
 
 class CheckMade(Event, tag="check", kw_only=True):
-    """A step was checked."""
+    """A step was checked; without a `unit`, a node."""
 
-    unit: str
+    unit: str | None = None
     name: str
     ok: bool
     detail: str | None = None
@@ -529,16 +550,30 @@ class UnitEdited(Event, tag="edited", kw_only=True):
 
 
 class ReviewRequested(Event, tag="review_requested", kw_only=True):
-    """Somebody should look at a unit, and why."""
+    """Somebody should look at a unit, or without one at a node, and why."""
 
-    unit: str
+    unit: str | None = None
     reason: str | None = None
 
 
 class ReviewCleared(Event, tag="review_cleared", kw_only=True):
-    """Nobody needs to look at a unit any more."""
+    """Nobody needs to look at a unit, or without one at a node, any more."""
 
-    unit: str
+    unit: str | None = None
+
+
+class ReviewResolved(Event, tag="review_resolved", kw_only=True):
+    """A person has decided about a unit, or without one about a node, and why.
+
+    `decision` is `approved`, `rejected` or `reopened`.  `digest` is that of what was looked at:
+    of the RFC 8785 form of its JSON without what decisions and notes change.
+    """
+
+    unit: str | None = None
+    decision: str
+    reviewer: str
+    note: str | None = None
+    digest: str
 
 
 class ExceptionRaised(Event, tag="exception", kw_only=True):
@@ -593,6 +628,7 @@ AnyEvent = (
     | UnitEdited
     | ReviewRequested
     | ReviewCleared
+    | ReviewResolved
     | ExceptionRaised
 )
 

@@ -34,6 +34,9 @@ print(observer.nodes_completed)
     [
         ("text", lambda _, node: node.note(None)),
         ("text", lambda _, node: node.warn({"a": 1})),
+        ("name", lambda _, node: node.check(1, ok=True)),
+        ("detail", lambda _, node: node.check("rows", True, 3)),
+        ("reason", lambda _, node: node.request_review(["why"])),
         ("delay_seconds", lambda _, node: node.retry(1, 2, "soon")),
         ("integer", lambda _, node: node.retry(1, "two")),
         ("duration_seconds", lambda run, _: run.node_success("a", None)),
@@ -41,7 +44,10 @@ print(observer.nodes_completed)
         ("output_hash", lambda run, _: run.node_success("a", 1.0, 5)),
         ("cumulative_cost_usd", lambda run, _: run.workflow_complete(None)),
     ],
-    ids=["note", "warn", "delay", "attempts", "success", "failure", "hash", "cost"],
+    ids=[
+        *("note", "warn", "check", "detail", "review"),
+        *("delay", "attempts", "success", "failure", "hash", "cost"),
+    ],
 )
 def test_a_value_of_a_wrong_type_is_refused_and_the_run_goes_on(
     tmp_path: Path, key: str, call: Callable[[Any, Any], None]

@@ -183,7 +183,7 @@ def nested() -> dict[str, Any]:
         "reason": "odd size",
         "decision": "approved",
         "reviewer": "ada",
-        "at": at(1900),
+        "decided_at": at(1900),
     }
     data = file(
         "inputs/data.csv",

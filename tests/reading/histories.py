@@ -59,6 +59,13 @@ _EVENTS: Final[dict[str, tuple[str, bool, dict[str, Any]]]] = {
     ),
     "message": ("message", True, {"level": "warning", "text": "careful"}),
     "gap": ("gap", False, {"dropped": 2, "reason": "disk full"}),
+    "aside": ("writer_opened", False, {"durability": "none", "purpose": "review"}),
+    "resolved": (
+        "review_resolved",
+        True,
+        {"decision": "approved", "reviewer": "anna", "note": "fine", "digest": "sha256:00"},
+    ),
+    "remark": ("message", True, {"level": "note", "text": "well", "author": "anna"}),
     "unknown": ("from_the_future", True, {"new": {"deep": True}}),
 }
 _ACTS: Final = st.sampled_from([*_EVENTS, "node_start", "node_start", "success"])

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from replay.fold.files import Source
 from replay.fold.metadata import metadata, metadata_bytes
 from replay.fold.report import ReportState, report, report_chunks
-from replay.fold.run import RunState, apply, beginning, node_times, nodes_of
+from replay.fold.run import RunState, apply, apply_aside, beginning, node_times, nodes_of
 from replay.fold.runs import At, Fold, fold
-from replay.trace.events import Event, Process
+from replay.trace.events import ASIDE, Event, Process, WriterOpened
 from replay.trace.host import Hosts
 from replay.trace.reader import EventReader
 from tests.reading.histories import Act, histories, older_file, sources, written
@@ -76,9 +76,12 @@ def test_live_and_fold_count_the_same(history: list[Act]) -> None:
     """The live observer applies whole events one by one, the fold a part of each by lists."""
     for builder in written(history).values():
         live: dict[str | None, RunState] = {}
+        aside: dict[str, bool] = {}
         for event in EventReader(io.BytesIO(bytes(builder)), builder.name):
             state = live.setdefault(event.run_id, beginning(event))
-            apply(state, event)
+            if isinstance(event, WriterOpened):
+                aside[event.writer] = event.purpose == ASIDE
+            (apply_aside if aside.get(event.writer) else apply)(state, event)
         found = fold(sources({builder.name: bytes(builder)}))
 
         assert len(found) == len(live.keys() - {None})

@@ -1,5 +1,7 @@
 """The vectors that an audit accepts: exit 0."""
 
+from orjson import loads
+
 from replay.digest import json_digest
 from replay.trace.line import MAX_INT, MAX_LINE
 from tests.vectors.making import (
@@ -137,6 +139,47 @@ def two_runs_in_one_file(v: Vector) -> None:
     """A second writer continues a closed file and names what it stands behind."""
     out = small_run()
     Writer(out, BOB).small_run()
+    v.folder(out)
+
+
+@vector("valid")
+def reviewed(v: Vector) -> None:
+    """A person approves a file of a run that has ended; the digest is that of the file's JSON."""
+    out = Out()
+    w = Writer(out)
+    w.open()
+    w.start(total_nodes=0)
+    w.put("unit_begin", unit="9f3a1c2e5b-1", kind="file", path="in/b.csv", size_bytes=12)
+    w.put("review_requested", unit="9f3a1c2e5b-1", reason="two rows only")
+    w.put("unit_status", unit="9f3a1c2e5b-1", status="succeeded")
+    began, asked, ended = (loads(line)["timestamp"] for line in lines_of(w.file.data)[2:5])
+    looked_at = {
+        "label": "b.csv",
+        "status": "succeeded",
+        "percent": 100,
+        "started_at": began,
+        "finished_at": ended,
+        "review": {"flagged": True, "reason": "two rows only", "requested_at": asked},
+        "path": "in/b.csv",
+        "name": "b.csv",
+        "size_bytes": 12,
+        "n_steps": 0,
+    }
+    w.complete(completed=0)
+    w.close()
+    reviewer = Writer(out, BOB, run_of=ALICE)
+    reviewer.open(follows=out.file().extent(ALICE), purpose="review")
+    reviewer.put(
+        "review_resolved",
+        unit="9f3a1c2e5b-1",
+        decision="approved",
+        reviewer="anna",
+        note="two rows are right",
+        digest=json_digest(looked_at),
+    )
+    reviewer.put("message", level="note", text="sent", author="anna")
+    reviewer.put("writer_closed", purpose="review")
+    reviewer.register("writer_closed")
     v.folder(out)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from replay.show.page.units import TITLES, Tree, Unit, View
+from replay.show.page.units import TITLES, Tree, Unit, View, decision_text
 from replay.show.page.view import Audited, Page, Problem, outputs_of
 from replay.show.page.wording import short
 from replay.show.text import count_text, second_text, seconds_text, size_text
@@ -92,7 +92,8 @@ def _reviews(page: Page) -> Iterator[str]:
     for unit, step, review in page.requests:
         of = f" / {code(step)}" if step else ""
         reason = f": {_error(review.reason)}" if review.reason else ""
-        yield f"- {code(unit.name)}{of}{reason}"
+        before = f" ({code(decision_text(review))})" if review.decision else ""
+        yield f"- {code(unit.name)}{of}{reason}{before}"
     if page.more_requests:
         yield f"- and {page.more_requests:,} more"
     if not page.requests:
@@ -106,7 +107,9 @@ def _units(title: str, kind: str, every: Iterable[Unit], count: int) -> Iterator
     yield from _table(("status", kind, "time", "started", "what happened"))
     for unit in islice(every, _MOST_ROWS):
         started = unit.view.get("started_at")
-        what = [code(short(text, _MOST_OF_AN_ERROR)) for text in (unit.error, unit.facts) if text]
+        decided = (decision_text(review) for _, review in unit.reviews if review.decision)
+        texts = (unit.error, unit.facts, *decided)
+        what = [code(short(text, _MOST_OF_AN_ERROR)) for text in texts if text]
         yield _row(
             unit.status,
             code(unit.name),

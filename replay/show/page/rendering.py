@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from replay.show.page import wording
-from replay.show.page.units import TITLES, Kind, Tree, Unit, View
+from replay.show.page.units import TITLES, Kind, Tree, Unit, View, remarks_of
 from replay.show.page.view import Audited, Page, messages_of, outputs_of
 from replay.show.resources import used_text
 from replay.show.text import count_text, second_text, seconds_text, size_text
@@ -413,6 +413,7 @@ _FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "harmless": wording.lines,
     "known": _known,
     "lines": wording.lines,
+    "remarks": remarks_of,
     "second": second_text,
     "seconds": seconds_text,
     "short": wording.short,

@@ -8,8 +8,9 @@ empty: reports are older and newer than this module.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
+from replay.show.node_steps import with_node
 from replay.show.page.wording import short
-from replay.show.text import count_text
+from replay.show.text import count_text, second_text
 
 Kind = Literal["node", "file", "step", "unit"]
 View = Mapping[str, Any]
@@ -35,6 +36,7 @@ _DETAILS: Final = (
     "errors",
     "warnings",
     "notes",
+    "remarks",
     "messages",
     "checks",
     "steps",
@@ -54,22 +56,21 @@ class Review(NamedTuple):
 
     Attributes:
         reason: Why, as the program said it.
-        decision: What was decided; empty while it is open.
+        decision: What was decided; empty if nothing was.
         by: Who decided.
         at: When, as in the report.
+        note: Why, as that person said it.
         stale: What was decided about has changed since.
+        is_open: Whether somebody has to look.
     """
 
     reason: str
     decision: str
     by: str
     at: str
+    note: str
     stale: bool
-
-    @property
-    def is_open(self) -> bool:
-        """Whether somebody has to look."""
-        return not self.decision or self.stale
+    is_open: bool
 
 
 class Unit(NamedTuple):
@@ -227,9 +228,9 @@ class Tree(NamedTuple):
 
     Attributes:
         files: As the report has them.
-        steps: Steps that stand in no file.
+        steps: Steps that stand in no file, with the nodes that they are.
         others: Units of kinds of the user's own.
-        nodes: Nodes, which are the rest of the same tree.
+        nodes: The other nodes, which are the rest of the same tree.
     """
 
     files: Iterable[View]
@@ -250,24 +251,63 @@ class Tree(NamedTuple):
 
 def tree_of(report: View) -> Tree:
     """Return the units of a whole report; an older one has nodes only."""
-    return Tree(
-        report.get("files", ()), report.get("steps", ()), report.get("units", ()), report["nodes"]
-    )
+    nodes = {node["unit"]: node for node in report["nodes"] if "unit" in node}
+    found = [(step, nodes.pop(step.get("unit"), None)) for step in report.get("steps", ())]
+    # What is left of `nodes` are steps that the report does not have.
+    lone = [n for n in report["nodes"] if "unit" not in n or n["unit"] in nodes]
+    steps = [step if node is None else with_node(step, node) for step, node in found]
+    return Tree(report.get("files", ()), steps, report.get("units", ()), lone)
 
 
 def review_of(view: View) -> Review | None:
-    """Return the request for a person's look in *view*, None if there is none."""
+    """Return the request for a person's look in *view*, None if there is none.
+
+    Nor is there one in a file whose flag was its steps', and that has been answered there.
+    """
     found = view.get("review")
     # Not Mapping: to ask that takes longer than all the rest, and a report is JSON.
     if not isinstance(found, dict) or not (found.get("flagged") or found.get("decision")):
         return None
+    decision = found.get("decision")
+    is_open = bool(found.get("open", not decision or found.get("stale")))
+    if not is_open and not decision:
+        return None
     return Review(
         reason=str(found.get("reason") or ""),
-        decision=str(found.get("decision") or ""),
-        by=str(found.get("reviewer") or found.get("by") or ""),
-        at=str(found.get("decided_at") or found.get("at") or found.get("timestamp") or ""),
+        decision=str(decision or ""),
+        by=str(found.get("reviewer") or ""),
+        at=str(found.get("decided_at") or ""),
+        note=str(found.get("note") or ""),
         stale=bool(found.get("stale")),
+        is_open=is_open,
     )
+
+
+def remarks_of(view: View) -> list[View]:
+    """Return what people said afterwards; a kind of the user's own may call something else so."""
+    found = view.get("remarks")
+    if not isinstance(found, list):
+        return []
+    return [one for one in found if isinstance(one, Mapping) and "author" in one and "text" in one]
+
+
+def decision_text(review: Review) -> str:
+    """Return how a request stands, in words: what was decided, by whom and when."""
+    if not review.decision:
+        return "awaits review"
+    by = f" by {review.by}" if review.by else ""
+    at = f", {second_text(review.at)} UTC" if review.at else ""
+    stale = "; changed since" if review.stale else ""
+    still = ", so open again" if review.stale and review.is_open else ""
+    return f"review: {review.decision}{by}{at}{stale}{still}"
+
+
+def checks_fact(view: View) -> Iterator[str]:
+    """Yield how many checks went well; nothing where there was none."""
+    checks = view.get("checks") or ()
+    if checks:
+        good = sum(1 for check in checks if check.get("ok"))
+        yield f"{good} of {count_text(len(checks), 'check')} ok"
 
 
 def _facts(unit: Unit) -> Iterator[str]:
@@ -284,13 +324,11 @@ def _facts(unit: Unit) -> Iterator[str]:
         yield "ended twice"
     if view.get("reason"):
         yield short(view["reason"])
-    checks = view.get("checks") or ()
-    if checks:
-        good = sum(1 for check in checks if check.get("ok"))
-        yield f"{good} of {count_text(len(checks), 'check')} ok"
+    yield from checks_fact(view)
     levels = [said.get("level") for said in view.get("messages") or ()]
     for key, one in (("errors", "error"), ("warnings", "warning"), ("notes", "note")):
-        count = len(view.get(key) or ()) + levels.count(one)
+        remarks = len(remarks_of(view)) if one == "note" else 0
+        count = len(view.get(key) or ()) + levels.count(one) + remarks
         if count and not (one == "error" and unit.error):
             yield count_text(count, one)
     outputs = view.get("outputs") or ()

@@ -265,7 +265,7 @@ def messages_of(head: View) -> Iterator[Said]:
         yield Said(
             short(second_text(said["timestamp"]), 26),
             short(said["level"]),
-            lines(said["text"]),
+            lines(f"{said['author']}: {said['text']}" if said.get("author") else said["text"]),
             about,
         )
 
@@ -315,9 +315,11 @@ def _tallies(head: View, survey: _Survey) -> Iterator[tuple[str, str]]:
             count = survey.statuses[kind, status]
             if count:
                 yield status, f"{count_text(count, kind)} {status}"
-    total = head["total_nodes"]
-    if total is not None and total > survey.counts["node"]:
-        yield "pending", f"{count_text(total - survey.counts['node'], 'node')} not begun"
+    # Of all nodes, those that are steps among them.
+    keys = ("nodes_completed", "nodes_failed", "nodes_skipped", "nodes_unfinished")
+    total, begun = head["total_nodes"], sum(head[key] for key in keys)
+    if total is not None and total > begun:
+        yield "pending", f"{count_text(total - begun, 'node')} not begun"
     for key, one in (("errors", "error message"), ("warnings", "warning")):
         found = head.get(key) or 0
         count = len(found) if isinstance(found, list) else int(found)
