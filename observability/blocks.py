@@ -35,7 +35,7 @@ _LONGEST_CHAIN: Final = 20
 
 
 class bind_pipeline:  # noqa: N801 - the name that programs have
-    """Binds a report: blocks inside that are given None take it.
+    """Binds a report: blocks inside that are given None take it, and nodes are steps of it.
 
     In an observer, a report that was made before is recorded from here on.  When the block ends
     the report is saved, if it has an `output_path`.

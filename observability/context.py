@@ -135,7 +135,7 @@ def owner() -> object:
 
 
 class Binding:
-    """A report that the blocks of this thread or task take when they are given none.
+    """What the blocks of this thread or task take when they are given none, and nodes stand in.
 
     Attributes:
         report: The report.

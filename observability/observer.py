@@ -223,6 +223,8 @@ class ExecutionObserver:
     def node_start(self, node_id: str, node_index: int | None = None) -> None:
         """Record that a node begins, or its next attempt when it has ended before.
 
+        While a report of this observer is bound, the node is a step of that batch.
+
         Raises:
             RuntimeError: The run has ended.
             JournalError: The event could not be written (under `raise`).
