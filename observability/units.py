@@ -191,25 +191,54 @@ class LiveUnit:
                     state, _stamped(kind, payload), None if parent is None else parent.state
                 )
             else:
-                self._record_in(observer, kind, payload)
+                self._tell(observer, kind, payload, self._apply)
+                return
             if kind in _FILL_METADATA and (self._known is not None or _has_nested(payload)):
                 self._know()
 
-    def _record_in(
-        self, observer: "ExecutionObserver", kind: type[Event], payload: dict[str, Any]
+    def _apply(self, event: Any) -> None:
+        """Apply an event that was written."""
+        kind = type(event)
+        HANDLERS[kind](self.state, event, None if self.parent is None else self.parent.state)
+        if kind in _FILL_METADATA:
+            self._know()
+
+    def _tell(
+        self,
+        observer: "ExecutionObserver",
+        kind: type[Event],
+        payload: dict[str, Any],
+        take: Callable[[Any], None],
     ) -> None:
-        """Write an event and apply it; one that was written is applied whatever interrupts this."""
-        parent = None if self.parent is None else self.parent.state
+        """Write an event and let *take* apply it: both, or by an interruption neither.
+
+        The exception of a signal handler may come between any two instructions.  What was
+        written then is what holds: the units are folded from the trace again.
+        """
+        nested = observer.changing
+        if nested:
+            if _under_way(observer):
+                # A handler or finaliser came in the middle of a change, and changes something
+                # itself.  That one sets right in which order they are.
+                observer.doubtful = True
+            else:
+                settle(observer)
+                nested = False
+        before = observer.latest
+        observer.changing = True
         try:
-            event = self._emit(kind, payload)
-            observer.applied = event
-            HANDLERS[kind](self.state, event, parent)
+            take(self._emit(kind, payload))
+            observer.changing = nested
         except BaseException:
-            late = observer.written_since(observer.applied) if observer.is_open else None
-            if type(late) is kind and late.unit == self.state.unit:  # type: ignore[attr-defined]
-                observer.applied = late
-                HANDLERS[kind](self.state, late, parent)
+            if nested:
+                observer.doubtful = True
+            elif observer.latest_settled() is not before:
+                settle(observer, self)
+            else:
+                observer.changing = False
             raise
+        if observer.doubtful and not nested:
+            settle(observer)
 
     def begin_in(
         self, parent: "LiveUnit | None", payload: dict[str, Any], *, derived: bool = False
@@ -219,13 +248,20 @@ class LiveUnit:
         payload["unit"] = PROCESS.new_unit()
         if parent is not None:
             payload["parent"] = parent.state.unit
-        event = self._emit(UnitBegun, payload)
+        observer = self.observer
+        if observer is None:
+            self._begin_by(_stamped(UnitBegun, payload))
+            return
+        with observer.lock:
+            self._tell(observer, UnitBegun, payload, self._begin_by)
+
+    def _begin_by(self, event: Any) -> None:
         self.state = begun(event)
         self._know()
-        if parent is None and self.observer is not None:
+        if self.parent is not None:
+            self.parent.take(self, event)
+        elif self.observer is not None:
             self.observer.reports.add(self)
-        if parent is not None:
-            parent.take(self, event)
 
     def take(self, child: "LiveUnit", event: Event) -> None:
         """Let *child* stand in this unit."""
