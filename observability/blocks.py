@@ -26,6 +26,7 @@ from observability.settings import (
     with_overrides,
 )
 from observability.step_report import StepReport, label_and_id
+from replay.fold.units import TERMINAL
 from replay.trace.events import Captured, ExceptionRaised
 
 U = TypeVar("U", bound=ReportBase)
@@ -135,10 +136,14 @@ class _Block(Generic[U]):
         if self._report is not None:
             self._report.enter()
         if settings.capture_streams or settings.capture_warnings:
-            self._gathering = Gathering(
+            gathering = self._gathering = Gathering(
                 streams=settings.capture_streams, warned=settings.capture_warnings
             )
-            self._gathering.begin()
+            try:
+                gathering.begin()
+            except BaseException as error:
+                self._end_interrupted(unit, error)
+                raise
         return unit
 
     def __exit__(
@@ -147,11 +152,20 @@ class _Block(Generic[U]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        unit, gathering = self._unit, self._gathering
+        unit = self._unit
         if unit is None:
             raise RuntimeError("the block was never entered")
-        if gathering is not None:
-            gathering.end()
+        try:
+            return self._end(unit, error)
+        except BaseException as late:
+            if late is not error and not isinstance(late, OSError | RuntimeError | ValueError):
+                self._end_interrupted(unit, late)
+            raise
+
+    def _end(self, unit: U, error: BaseException | None) -> bool:
+        """End the unit, and return whether *error* goes no further."""
+        if self._gathering is not None:
+            self._gathering.end()
         goes_on = error is not None and self._settings.should_raise(error)
         with _NeverInstead(error if goes_on else None):
             self._finish(unit, error, goes_on=goes_on)
@@ -162,9 +176,18 @@ class _Block(Generic[U]):
             f"{unit!r} failed by {type(error).__name__}: {said}; recorded, and the program goes "
             "on (raise_on_exception=True lets it through)",
             ExceptionRecordedWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
         return True
+
+    def _end_interrupted(self, unit: U, late: BaseException) -> None:
+        """End what the exception of a signal handler kept from beginning or ending."""
+        if self._gathering is not None:
+            self._gathering.end()
+        with _NeverInstead(late), unit.lock:
+            if unit.state.status not in TERMINAL:
+                self._tell(unit, late, goes_on=True)
+                unit.set_status("failed", "exception")
 
     async def __aenter__(self) -> U:
         return self.__enter__()

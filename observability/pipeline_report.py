@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -28,6 +28,8 @@ from replay.fold.unit_views import SCHEMA_VERSION
 from replay.fold.units import (
     FILE,
     PIPELINE,
+    TERMINAL,
+    UnitState,
     percent,
     rollup,
 )
@@ -257,6 +259,23 @@ class PipelineReport(WithSteps):
     def children_like(self, child: LiveUnit) -> Attached:
         """Return the files for a file, else the steps."""
         return self._files if isinstance(child, FileReport) else self.own_steps
+
+    def stand_in_again(self, give: Callable[[UnitState], Any]) -> None:
+        """Let the units that stand in the state stand here; *give* returns the one of a state."""
+        for attached, states in (
+            (self.own_steps, self.state.steps),
+            (self._files, self.state.files),
+        ):
+            if not self._keep_finished:
+                held = {unit.state.unit for unit in attached}
+                states[:] = [s for s in states if s.unit in held or s.status not in TERMINAL]
+            attached.refill([give(state) for state in states])
+
+    def handle_of(self, state: UnitState) -> ReportBase:
+        """Return a new handle of a state that stands here."""
+        if state.kind == FILE:
+            return FileReport.over(state, self).recorded_by(self.observer)
+        return super().handle_of(state)
 
     def all_children(self) -> Iterable[LiveUnit]:
         """Return steps and files."""

@@ -1,6 +1,6 @@
 """Steps, and what they stand in: batches and files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, Self
 
 from observability import context
@@ -16,11 +16,9 @@ from replay.fold import unit_views as views
 from replay.fold.units import (
     FILE,
     STEP,
+    UnitState,
 )
-from replay.trace.events import (
-    CheckMade,
-    UnitAttached,
-)
+from replay.trace.events import CheckMade
 
 
 class StepReport(ReportBase):
@@ -183,10 +181,8 @@ class WithSteps(LiveUnit):
             else:
                 unit.state.id = name
                 unit.begin_again(self.observer, self)
-                unit.parent = self
-            attached.add(unit)
-            if joint is not None:
-                joint.reports.discard(unit)
+                if joint is not None:
+                    joint.reports.discard(unit)
         if unit.requires_human_review:
             self.was_flagged(unit)
 
@@ -194,12 +190,15 @@ class WithSteps(LiveUnit):
         payload: dict[str, Any] = {"parent": self.state.unit, "id": name}
         if self.state.kind == FILE:
             payload["inside"] = True
-        unit.parent = self
-        try:
-            unit.record(UnitAttached, payload)
-        except BaseException:
-            unit.parent = None
-            raise
+        unit.join(self, payload)
+
+    def stand_in_again(self, give: Callable[[UnitState], Any]) -> None:
+        """Let the units that stand in the state stand here; *give* returns the one of a state."""
+        self.own_steps.refill([give(state) for state in self.state.steps])
+
+    def handle_of(self, state: UnitState) -> ReportBase:
+        """Return a new handle of a state that stands here."""
+        return StepReport.over(state, self).recorded_by(self.observer)
 
     def iter_steps(self, status: str | None = None) -> Iterator[StepReport]:
         """Yield the steps, or those of one status, in the order in which they began."""

@@ -23,6 +23,7 @@ from observability import context
 from observability.attached import Attached
 from observability.dumps import Status, as_json, check_of, in_python, without_none
 from observability.recording import RecordedDict, RecordedList
+from observability.settling import settle, under_way
 from observability.values import Gate
 from replay.fold import unit_views as views
 from replay.fold.units import HANDLERS, UnitState, begun, place
@@ -33,6 +34,7 @@ from replay.trace.events import (
     ExceptionRaised,
     Message,
     MetadataChanged,
+    UnitAttached,
     UnitBegun,
     UnitEdited,
 )
@@ -176,7 +178,7 @@ class LiveUnit:
 
         Cost: 2 us, with a trace what an event costs there and 2 us.
         """
-        observer, parent = self.observer, self.parent
+        observer = self.observer
         with PROCESS.lock if observer is None else observer.lock:
             if self.observer is not observer:
                 # Another thread has let an observer record it while this one waited.
@@ -184,40 +186,28 @@ class LiveUnit:
                 return
             if self._known is not None:
                 self._compare()
-            state = self.state
-            payload["unit"] = state.unit
+            payload["unit"] = self.state.unit
             if observer is None:
-                HANDLERS[kind](
-                    state, _stamped(kind, payload), None if parent is None else parent.state
-                )
+                self._apply(_stamped(kind, payload))
             else:
-                self._tell(observer, kind, payload, self._apply)
-                return
-            if kind in _FILL_METADATA and (self._known is not None or _has_nested(payload)):
-                self._know()
+                self._change(observer, lambda: self._apply(self._emit(kind, payload)))
 
     def _apply(self, event: Any) -> None:
-        """Apply an event that was written."""
-        kind = type(event)
-        HANDLERS[kind](self.state, event, None if self.parent is None else self.parent.state)
-        if kind in _FILL_METADATA:
+        """Apply an event as it was written."""
+        kind, parent = type(event), self.parent
+        HANDLERS[kind](self.state, event, None if parent is None else parent.state)
+        if kind in _FILL_METADATA and (self._known is not None or _has_nested(event)):
             self._know()
 
-    def _tell(
-        self,
-        observer: "ExecutionObserver",
-        kind: type[Event],
-        payload: dict[str, Any],
-        take: Callable[[Any], None],
-    ) -> None:
-        """Write an event and let *take* apply it: both, or by an interruption neither.
+    def _change(self, observer: "ExecutionObserver", change: Callable[[], None]) -> None:
+        """Let *change* write events and apply them.
 
         The exception of a signal handler may come between any two instructions.  What was
         written then is what holds: the units are folded from the trace again.
         """
         nested = observer.changing
         if nested:
-            if _under_way(observer):
+            if under_way(observer, LiveUnit._change.__code__):
                 # A handler or finaliser came in the middle of a change, and changes something
                 # itself.  That one sets right in which order they are.
                 observer.doubtful = True
@@ -227,12 +217,12 @@ class LiveUnit:
         before = observer.latest
         observer.changing = True
         try:
-            take(self._emit(kind, payload))
+            change()
             observer.changing = nested
         except BaseException:
             if nested:
                 observer.doubtful = True
-            elif observer.latest_settled() is not before:
+            elif observer.latest_settled() is not before or observer.doubtful:
                 settle(observer, self)
             else:
                 observer.changing = False
@@ -253,7 +243,7 @@ class LiveUnit:
             self._begin_by(_stamped(UnitBegun, payload))
             return
         with observer.lock:
-            self._tell(observer, UnitBegun, payload, self._begin_by)
+            self._change(observer, lambda: self._begin_by(self._emit(UnitBegun, payload)))
 
     def _begin_by(self, event: Any) -> None:
         self.state = begun(event)
@@ -267,6 +257,23 @@ class LiveUnit:
         """Let *child* stand in this unit."""
         place(self.state, child.state, event)
         self.children_like(child).add(child)
+
+    def join(self, parent: "LiveUnit", payload: dict[str, Any]) -> None:
+        """Stand in *parent*, which *payload* names, from now on."""
+        observer = self.observer
+
+        def take(event: Any) -> None:
+            HANDLERS[UnitAttached](self.state, event, parent.state)
+            parent.children_like(self).add(self)
+            self.parent = parent
+            if observer is not None:
+                observer.reports.discard(self)
+
+        payload["unit"] = self.state.unit
+        if observer is None:
+            take(_stamped(UnitAttached, payload))
+        else:
+            self._change(observer, lambda: take(self._emit(UnitAttached, payload)))
 
     def children_like(self, child: "LiveUnit") -> Attached:
         """Return the list that *child* stands in, or would."""
@@ -408,23 +415,41 @@ class LiveUnit:
         ]
         self._known = None
         try:
+            self._record_changed(changed, before)
+        except BaseException:
+            if self._known is None:
+                self._known = known  # what was not recorded is compared again
+            raise
+
+    def _record_changed(self, changed: list[str], before: dict[str, Any]) -> None:
+        metadata = self.state.metadata
+        try:
             clean = self.clean_values({key: metadata[key] for key in changed})
         except (TypeError, ValueError) as error:
             for key in changed:
                 dict.__setitem__(metadata, key, before.get(key))
             self._know()
             text = f"a change inside metadata was not kept: {error}"
-            warnings.warn(text, RuntimeWarning, stacklevel=5)
+            warnings.warn(text, RuntimeWarning, stacklevel=6)
             self.record(Message, {"level": "warning", "text": text})
             return
         self.record(MetadataChanged, {"patch": clean})
 
     def compare_all(self) -> None:
-        """Record nested changes here and in all that stands here."""
+        """Record nested changes here and in all that stands here; the lock is held."""
+        observer = self.observer
+        if observer is not None and (observer.changing or observer.doubtful):
+            self._settle_if_idle(observer)
         if self._known is not None:
             self._compare()
         for child in self.all_children():
             child.compare_all()
+
+    @staticmethod
+    def _settle_if_idle(observer: "ExecutionObserver") -> None:
+        """Make good what was interrupted twice; not in the middle of a change."""
+        if not under_way(observer, LiveUnit._change.__code__):
+            settle(observer)
 
     # --- Into a trace
 
@@ -436,30 +461,96 @@ class LiveUnit:
                 self.begin_again(observer, self.parent)
 
     def begin_again(self, observer: "ExecutionObserver | None", parent: "LiveUnit | None") -> None:
-        """Begin with what was there before: in another trace, or in another unit."""
+        """Begin with what was there before: in another trace, or in another unit.
+
+        What fails before all of it was written leaves it where it was; the trace then has a
+        beginning under ids that nobody has.
+        """
+        gate = PLAIN if observer is None else observer.gate
+        copies = list(self._copies(gate, None if parent is None else parent.state.unit))
+        before = [(unit, unit.state, unit.state.unit, unit.observer) for unit, _ in copies]
+        try:
+            if observer is not None:
+                observer.reports.add(self)  # however often this is interrupted
+            for unit, payload in copies:
+                unit.observer, unit.state.unit = observer, payload["unit"]
+            self._tell_copies(copies, parent)
+        except BaseException:
+            if observer is not None:
+                doubtful, observer.doubtful = observer.doubtful, True
+            if self.state is before[0][1]:
+                for unit, state, name, former in before:
+                    unit.observer, state.unit = former, name
+                if observer is not None:
+                    observer.reports.discard(self)
+            if observer is not None:
+                observer.doubtful = doubtful
+            raise
+
+    def _copies(
+        self, gate: Gate, parent: str | None
+    ) -> Iterator[tuple["LiveUnit", dict[str, Any]]]:
+        """Yield this unit and those in it, with what says how each of them begins again."""
         held: UnitState = self.state
         plain = msgspec.to_builtins(held)
         for name in ("unit", "kind", "steps", "files", "tally"):
             plain.pop(name, None)
-        self.observer = observer
-        payload = {
-            "unit": held.unit if parent is None else PROCESS.new_unit(),
+        payload: dict[str, Any] = {
+            "unit": PROCESS.new_unit(),
             "kind": held.kind,
-            "label": self.clean_text(held.label),
-            "state": self.gate.strict(plain),
+            "label": gate.text("text", held.label),
+            "state": gate.strict(plain),
         }
         if parent is not None:
-            payload["parent"] = parent.state.unit
-        event = self._emit(UnitBegun, payload)
-        self.state = begun(event)
-        self._keep_containers(held)
-        self._know()
-        if parent is None and observer is not None:
-            observer.reports.add(self)
-        if parent is not None:
-            place(parent.state, self.state, event)
+            payload["parent"] = parent
+        yield self, payload
         for child in self.all_children():
-            child.begin_again(observer, self)
+            yield from child._copies(gate, payload["unit"])  # noqa: SLF001 - of this class
+
+    def _tell_copies(
+        self, copies: list[tuple["LiveUnit", dict[str, Any]]], parent: "LiveUnit | None"
+    ) -> None:
+        """Write that units begin again, and let them; nothing is applied before all is written."""
+
+        def begin() -> None:
+            events = [self._emit(UnitBegun, payload) for _, payload in copies]
+            for (unit, _), event in zip(copies, events, strict=True):
+                above = parent if unit is self else unit.parent
+                unit.take_over(begun(event), above)
+                if above is not None:
+                    place(above.state, unit.state, event)
+            if parent is not None:
+                parent.children_like(self).add(self)
+                if observer is not None:
+                    observer.reports.discard(self)
+
+        observer = self.observer
+        if observer is None:
+            begin()
+            return
+        with observer.lock:
+            self._change(observer, begin)
+
+    def take_over(self, state: UnitState, parent: "LiveUnit | None") -> None:
+        """Have another state from now on, in which nothing stands yet."""
+        held = self.state
+        self.state, self.parent = state, parent
+        self._keep_nested(held)
+        self._keep_containers(held)
+        if parent is None and self.observer is not None:
+            self.observer.reports.add(self)
+
+    def stand_in_again(self, give: Callable[[UnitState], Any]) -> None:
+        """Let the units that stand in the state stand here; *give* returns the one of a state."""
+
+    def _keep_nested(self, held: UnitState) -> None:
+        """Let values inside metadata that were changed, and not recorded yet, be compared."""
+        known = orjson.loads(self._known) if self._known is not None else {}
+        self._know()
+        new = self.state.metadata or {}
+        for key, value in (held.metadata or {}).items():
+            if key in known and key in new and new[key] == known[key]:
+                dict.__setitem__(new, key, value)
 
     def _keep_containers(self, held: UnitState) -> None:
         """Let lists and metadata that somebody holds go on being this unit's."""
@@ -591,6 +682,13 @@ class LiveUnit:
         self._wrap()
         return self
 
+    def recorded_by(self, observer: "ExecutionObserver | None") -> Self:
+        """Return this unit, which and all in which *observer* records already."""
+        self.observer = observer
+        for child in self.all_children():
+            child.recorded_by(observer)
+        return self
+
     def _wrap(self) -> None:
         """Make the handles of what stands in the state."""
 
@@ -618,11 +716,11 @@ class LiveUnit:
         return Status(self.state.status)
 
 
-def _has_nested(payload: Mapping[str, Any]) -> bool:
+def _has_nested(event: Any) -> bool:
     """Return whether what goes into metadata may hold something that is changed without a call."""
-    if "lines" in payload:
+    if getattr(event, "lines", None) is not None:
         return True
-    patch = payload.get("patch") or {}
+    patch = getattr(event, "patch", None) or {}
     return any(type(value) is dict or type(value) is list for value in patch.values())
 
 

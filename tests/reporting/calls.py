@@ -313,7 +313,7 @@ class Calls:
         else:
             banner = {"banner_stage": "s", "banner_message_on_exit": "", "set_stage_on_enter": True}
             chosen = banner if n % 5 == 0 else {"banner_percent_on_exit": 130} if n % 5 == 1 else {}
-            block_of_file = pipeline_file(report, f"in/{n % 9}", **chosen, **options)  # type: ignore[arg-type]
+            block_of_file = pipeline_file(report, f"in/{n % 9}", **chosen, **options)
             twin = self.twins[report]
             if "banner_stage" in chosen:
                 twin.stage = "s"
