@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
 from observability import context
+from observability.fields import a_percent
 from observability.file_report import FileReport
 from observability.gathering import ExceptionRecordedWarning, Gathering
 from observability.pipeline_report import PipelineReport
@@ -267,7 +268,7 @@ class _Block(Generic[U]):
             report.save_at_exception(
                 override, wait_s=self._settings.min_seconds_between_exception_saves
             )
-        except OSError as failure:
+        except (OSError, ValueError) as failure:  # ValueError: no file system has such a name
             unit.warn(f"save failed: {failure!r}")
 
 
@@ -422,6 +423,11 @@ class pipeline_file(_Block[FileReport]):  # noqa: N801 - the name that programs 
         **options: Any,
     ) -> None:
         super().__init__("pipeline_file", options, _FILE_OPTIONS)
+        for save_to in (file_save_to, pipeline_save_to):
+            if save_to is not None:
+                os.fspath(save_to)  # here, and not at the end of the work
+        if banner_percent_on_exit is not None:
+            a_percent(self, banner_percent_on_exit)
         self._given = pr
         self._path = path
         self._how = {"file_id": file_id, "name": name, "metadata": metadata, "n_steps": n_steps}
@@ -463,5 +469,5 @@ class pipeline_file(_Block[FileReport]):  # noqa: N801 - the name that programs 
     ) -> None:
         try:
             dump_report(path, what)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: no file system has such a name
             unit.warn(f"{failed}: {error!r}")

@@ -110,7 +110,7 @@ class FileReport(ReportBase, WithSteps):
         self.observer = context.current_observer() if parent is None else parent.observer
         self.own_steps = Attached(self)
         text = a_path(self, path)
-        called = a_text_or_none(self, name) or PurePath(text).name
+        called = a_text_or_none(self, name, "name") or PurePath(text).name
         payload = self._head(called, metadata, defer_start=defer_start)
         if n_steps is not None:
             if isinstance(n_steps, bool) or not isinstance(n_steps, int):
@@ -118,7 +118,7 @@ class FileReport(ReportBase, WithSteps):
             payload["n_steps"] = max(n_steps, 0)
         payload |= {"kind": FILE, "path": text, "name": payload.pop("label")}
         if file_id is not None:
-            payload["file_id"] = a_text(self, file_id)
+            payload["file_id"] = a_text(self, file_id, "file_id")
         payload |= _probe(path)
         self.begin_in(parent, payload)
 

@@ -116,7 +116,7 @@ class PipelineReport(WithSteps):
         self.observer = context.current_observer()
         payload = {
             "kind": PIPELINE,
-            "label": a_text(self, f"Batch {batch_id}" if label is None else label),
+            "label": a_text(self, f"Batch {batch_id}" if label is None else label, "label"),
             "batch_id": a_text(self, batch_id) if isinstance(batch_id, str) else batch_id,
             "report_kind": _report_kind(kind),
             "output_path": a_path_or_none(self, output_path),
@@ -428,7 +428,7 @@ class PipelineReport(WithSteps):
     def _save_or_warn(self) -> None:
         try:
             self.save_now()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: no file system has such a name
             self._spent_ns = BURST_NS  # one warning a second is enough
             warn(f"pipeline autosave failed: {error!r}", RuntimeWarning, stacklevel=4)
 

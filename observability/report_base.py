@@ -14,6 +14,7 @@ from observability.fields import (
     OwnField,
     a_percent,
     a_text,
+    a_text_or_none,
     a_time,
 )
 from observability.settings import current_settings, unknown_option
@@ -112,7 +113,7 @@ class ReportBase(LiveUnit):
         self.observer = context.current_observer()
         payload = self._head(label, metadata, defer_start=defer_start)
         payload["kind"] = self.KIND
-        payload["id"] = id or slug(payload["label"]) or None
+        payload["id"] = a_text_or_none(self, id, "id") or slug(payload["label"]) or None
         own = {**self.FIELDS, **fields}
         if own:
             payload["fields"] = self.clean_values(own)

@@ -96,7 +96,7 @@ class StepReport(ReportBase):
     ) -> None:
         self.observer = context.current_observer() if parent is None else parent.observer
         payload = self._head(label, metadata, defer_start=defer_start)
-        given = a_text_or_none(self, name) or None
+        given = a_text_or_none(self, name, "id") or None
         wanted = given or slug(payload["label"]) or "step"
         if parent is not None:
             wanted = parent.own_steps.free(wanted, first=1 if given else 2)
@@ -161,7 +161,8 @@ class WithSteps(LiveUnit):
     def attach(self, unit: Any, kind: type[ReportBase]) -> None:
         """Let *unit* stand here, under an id that is free, and end it."""
         if not isinstance(unit, kind):
-            raise TypeError(f"got {type(unit).__name__}, want a {kind.__name__}")
+            want = "FileReport" if kind.KIND == FILE else "StepReport"
+            raise TypeError(f"got {type(unit).__name__}, want a {want}")
         if unit.parent is self:
             unit.end()
             return

@@ -356,6 +356,8 @@ class LiveUnit:
     @metadata.setter
     def metadata(self, values: Mapping[str, Any]) -> None:
         kept = self.metadata
+        if not isinstance(values, Mapping):
+            raise TypeError(f"metadata: got {type(values).__name__}, want a mapping")
         if values is not kept:
             self.record_metadata(list(kept), dict(values))
 
