@@ -247,7 +247,7 @@ class FileReport(ReportBase, WithSteps):
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        return cls.over(views.file_of(view, PROCESS.new_unit)).record_if_observed()
+        return cls.over(views.file_of(view, PROCESS.new_unit))
 
 
 def _probe(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -482,7 +482,7 @@ class PipelineReport(WithSteps):
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        return cls.over(views.pipeline_of(view, PROCESS.new_unit)).record_if_observed()
+        return cls.over(views.pipeline_of(view, PROCESS.new_unit))
 
 
 def _batch_id(value: Any) -> int | str | None:

@@ -284,7 +284,7 @@ class ReportBase(LiveUnit):
             kind=cls.KIND,
             fields={name: view.get(name, default) for name, default in cls.FIELDS.items()} or None,
         )
-        return cls.over(own).record_if_observed()
+        return cls.over(own)
 
 
 def _is(unit: LiveUnit | None, kind: str) -> bool:

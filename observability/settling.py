@@ -37,8 +37,8 @@ def under_way(observer: "ExecutionObserver", change: CodeType) -> bool:
 def settle(observer: "ExecutionObserver", *more: Any) -> None:
     """Give the live units of *observer* the states that a fold of the trace has.
 
-    Not in a fork, whose units began in the trace of its parent, nor where events were dropped,
-    which only the live units have.
+    Not in a fork, whose units began in the trace of its parent, nor where events were dropped
+    or the run has ended: then live units have what no trace has.
 
     Args:
         observer: Whose lock is held.
@@ -46,7 +46,8 @@ def settle(observer: "ExecutionObserver", *more: Any) -> None:
     """
     observer.changing = True  # until this is done: an interruption of it too is made good
     observer.latest_settled()
-    if os.getpid() == observer.pid and not observer.dropped and not observer.queued:
+    whole = observer.is_open and not observer.dropped and not observer.queued
+    if whole and os.getpid() == observer.pid:
         units = Units()
         for event in observer.events():
             if getattr(event, "unit", None) is not None:

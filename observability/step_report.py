@@ -117,7 +117,7 @@ class StepReport(ReportBase):
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        return cls.over(views.step_of(view, PROCESS.new_unit)).record_if_observed()
+        return cls.over(views.step_of(view, PROCESS.new_unit))
 
 
 class WithSteps(LiveUnit):
@@ -169,7 +169,7 @@ class WithSteps(LiveUnit):
         if unit.parent is not None:
             raise ValueError(f"{unit!r} stands in {unit.parent!r} already")
         joint = unit.observer
-        if self.observer is None and joint is not None and joint.is_open:
+        if joint is not None and joint.is_open and not self.is_recorded:
             self.root.adopt(joint)
         with locked(self, unit):
             unit.end()

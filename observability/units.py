@@ -121,10 +121,10 @@ def _with_defaults(kind: type[Event]) -> Event:
 
 @contextmanager
 def locked(*units: "LiveUnit") -> Iterator[None]:
-    """Hold the locks of *units*: that of an observer before that of the process, everywhere."""
+    """Hold the locks of *units* in one order: those of observers, then that of the process."""
     locks = {id(unit.lock): unit.lock for unit in units}
     with ExitStack() as held:
-        for lock in sorted(locks.values(), key=lambda lock: lock is PROCESS.lock):
+        for lock in sorted(locks.values(), key=lambda lock: (lock is PROCESS.lock, id(lock))):
             held.enter_context(lock)
         yield
 
@@ -160,6 +160,11 @@ class LiveUnit:
     def gate(self) -> Gate:
         """What values go through."""
         return PLAIN if self.observer is None else self.observer.gate
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether what changes now is in a trace."""
+        return self.observer is not None and self.observer.is_open
 
     def _emit(self, kind: type[Event], payload: dict[str, Any]) -> Any:
         """Write an event if somebody keeps it; return it as it was written."""
@@ -458,9 +463,10 @@ class LiveUnit:
     def adopt(self, observer: "ExecutionObserver") -> None:
         """Record this unit, and all that stands in it, in the trace of *observer* from now on."""
         with observer.lock, PROCESS.lock:
-            if self.observer is None:
+            if not self.is_recorded:
                 self.compare_all()
                 self.begin_again(observer, self.parent)
+                self.warned = False
 
     def begin_again(self, observer: "ExecutionObserver | None", parent: "LiveUnit | None") -> None:
         """Begin with what was there before: in another trace, or in another unit.
@@ -649,6 +655,8 @@ class LiveUnit:
     def model_validate(cls, view: Any) -> Self:
         """Return a report as it was dumped: nothing starts, and no file is looked at again.
 
+        Where an observer is current it is recorded, as one that is made there is.
+
         Args:
             view: What `model_dump` returned, or a report.
 
@@ -659,7 +667,8 @@ class LiveUnit:
             view = view.model_dump(mode="json")
         if not isinstance(view, Mapping):
             raise ValueError(f"got {type(view).__name__}, want the dump of a report")  # noqa: TRY004 - bad data
-        return cls._of_view(PLAIN.strict({k: as_json(v) for k, v in view.items()}))
+        plain = PLAIN.strict({k: as_json(v) for k, v in view.items()})
+        return cls._of_view(plain).record_if_observed()
 
     @classmethod
     def model_validate_json(cls, text: str | bytes) -> Self:
@@ -695,8 +704,8 @@ class LiveUnit:
         """Make the handles of what stands in the state."""
 
     def record_if_observed(self) -> Self:
-        """Let the observer that is current record it from now on, if none does."""
-        if self.observer is None:
+        """Let the observer that is current record it from now on, if none does any more."""
+        if not self.is_recorded:
             observer = context.current_observer()
             if observer is not None:
                 self.adopt(observer)
@@ -727,7 +736,8 @@ def _has_nested(event: Any) -> bool:
 
 
 def _revive(kind: type[LiveUnit], text: str) -> LiveUnit:
-    return kind.model_validate_json(text)
+    # A copy is no other unit of the run: it is recorded when it is attached, bound or worked on.
+    return kind._of_view(orjson.loads(text))  # noqa: SLF001 - of this module
 
 
 def _json_or_none(value: Any) -> bytes | None:
