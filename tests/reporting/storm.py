@@ -3,7 +3,8 @@
 A call is interrupted by a real signal, at a place that is drawn anew for each.  `OUT/differ.json`
 then says how many signals came, and what was live behind a call and differs from a fold of the
 trace.  MODE: the handler raises (`raise`), changes a report (`change`), or both (`both`), or
-signals come again while what one has interrupted is made good (`often`).
+signals come again while what one has interrupted is made good (`often`).  `exits`: once at each
+place of the end of a block.
 """
 
 import contextlib
@@ -237,6 +238,33 @@ def look(storm: Storm, path: Path, begin: int) -> list[Any]:
     return [differs for differs in found if differs is not None]
 
 
+def exits(out: str) -> list[Any]:
+    """Interrupt the end of a block at each of its places; return where it was not made good."""
+    bad: list[Any] = []
+    before = sys.stdout, sys.stderr
+    warnings.simplefilter("ignore")
+    with ExecutionObserver("storm", out, durability="none", quiet=True) as observer:
+        path, place, again = observer.audit_trace_file, 1, True
+        while again:
+            begin, place = path.stat().st_size, place + 1  # the first one is the call itself
+            storm = Storm(random.Random(place))
+            signals = Signals(storm, "raise")
+            signal.signal(signal.SIGUSR1, signals.handle)
+            block = pipeline_file(
+                storm.report, "b.csv", metadata={"rows": [1]}, capture_streams=True
+            )
+            unit = block.__enter__()
+            unit.metadata["rows"].append(2)
+            again = signals.during(lambda: block.__exit__(None, None, None), place)  # noqa: B023
+            given_back = (sys.stdout, sys.stderr) == before
+            sys.stdout, sys.stderr = before
+            rows = unit.model_dump()["metadata"].get("rows")
+            found = look(storm, path, begin)
+            if found or not given_back or rows != [1, 2] or not unit.status.terminal:
+                bad.append([place, given_back, rows, str(unit.status), found])
+    return [place, bad]
+
+
 def main(out: str, wanted: int, seed: int, mode: str) -> None:
     """Interrupt calls, and look at what is live behind each."""
     chosen = random.Random(seed)
@@ -281,4 +309,7 @@ def main(out: str, wanted: int, seed: int, mode: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    if sys.argv[4] == "exits":
+        Path(sys.argv[1], "differ.json").write_text(json.dumps([*exits(sys.argv[1]), {}]))
+    else:
+        main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -14,8 +14,8 @@ import pytest
 
 from replay.audit import audit
 
-SIGNALS = 300
-MANY_SIGNALS = 5_000
+SIGNALS = 200
+MANY_SIGNALS = 2_000
 
 
 def storm(out: Path, count: int, seed: int, mode: str) -> Any:
@@ -38,6 +38,14 @@ def test_what_was_interrupted_is_live_as_it_stands_in_the_trace(memory: Path, mo
     assert came >= SIGNALS
     assert differ == []
     assert audit.audit(str(memory)).verdict == "complete"
+
+
+def test_a_block_is_ended_wherever_its_end_is_interrupted(memory: Path) -> None:
+    """It ends, the streams come back, and what was changed inside metadata is recorded."""
+    places, bad = storm(memory, 0, 0, "exits")
+
+    assert places > 100
+    assert bad == []
 
 
 @pytest.mark.soak
