@@ -43,13 +43,13 @@ class bind_pipeline:  # noqa: N801 - the name that programs have
     the report is saved, if it has an `output_path`.
 
     Args:
-        report: The report.
+        pr: The report.
     """
 
-    def __init__(self, report: PipelineReport) -> None:
-        if not isinstance(report, PipelineReport):
-            raise TypeError(f"bind_pipeline: got {type(report).__name__}, want a PipelineReport")
-        self._report = report
+    def __init__(self, pr: PipelineReport) -> None:
+        if not isinstance(pr, PipelineReport):
+            raise TypeError(f"bind_pipeline: got {type(pr).__name__}, want a PipelineReport")
+        self._report = pr
         self._binding: context.Binding | None = None
 
     def __enter__(self) -> PipelineReport:

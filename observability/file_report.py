@@ -36,7 +36,8 @@ class FileReport(ReportBase, WithSteps):
         metadata: JSON values.
         n_steps: How many steps there will be, for `percent`.
         defer_start: It is pending until `start`.
-        first: What it has from the beginning: notes, warnings, errors, review, percent or status.
+        first: What it has from the beginning: steps, notes, warnings, errors, review, percent,
+            status, started_at or finished_at.
 
     Raises:
         TypeError: *path* is neither str nor Path.
@@ -63,7 +64,7 @@ class FileReport(ReportBase, WithSteps):
         defer_start: bool = False,
         **first: Any,
     ) -> None:
-        check_first(self, first, FIRST)
+        check_first(self, first, FIRST | {"steps"})
         self._begin_file(
             None,
             path,

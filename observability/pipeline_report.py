@@ -51,6 +51,8 @@ _PIPELINE_OPTIONS: Final = (
     "percent",
     "message",
     "keep_finished",
+    "steps",
+    "files",
 )
 
 
@@ -68,6 +70,8 @@ class PipelineReport(WithSteps):
         message: Of the banner.
         keep_finished: False: steps and files that have ended are let go, so that memory does not
             grow with them; the trace has them all.
+        steps: Steps to append.
+        files: Files to append.
 
     Raises:
         TypeError: There is neither label nor batch id, or an argument has the wrong type.
@@ -105,6 +109,8 @@ class PipelineReport(WithSteps):
         percent: int = 0,
         message: str = "",
         keep_finished: bool = True,
+        steps: Iterable[StepReport] = (),
+        files: Iterable[FileReport] = (),
         **unknown: Any,
     ) -> None:
         for name in unknown:
@@ -124,6 +130,8 @@ class PipelineReport(WithSteps):
         self.begin_in(None, payload)
         if stage or percent or message:
             self.set_progress(stage, percent, message)
+        self.own_steps.extend(steps)
+        self._files.extend(files)
 
     def _lay_out(self, *, keep_finished: bool = True) -> None:
         self.own_steps, self._files = Attached(self), Attached(self)

@@ -37,7 +37,9 @@ from replay.trace.events import (
 )
 
 # What every unit may have from the beginning.
-FIRST: Final = frozenset({"notes", "warnings", "errors", "review", "percent", "status"})
+FIRST: Final = frozenset(
+    {"notes", "warnings", "errors", "review", "percent", "status", "started_at", "finished_at"}
+)
 
 
 class ReportBase(LiveUnit):
@@ -300,8 +302,10 @@ def check_first(unit: ReportBase, first: Mapping[str, Any], known: Iterable[str]
 
 def set_first(unit: ReportBase, first: Mapping[str, Any]) -> None:
     """Set what a unit has from the beginning."""
+    if "status" in first:  # before the times, which it sets as well
+        unit.set_status(Status(first["status"]))
     for name, value in first.items():
-        if name == "status":
-            unit.set_status(Status(value))
-        elif value is not None:
+        if name == "steps":
+            unit.steps.extend(value)  # type: ignore[attr-defined]
+        elif name != "status" and value is not None:
             setattr(unit, name, value)

@@ -29,8 +29,8 @@ class StepReport(ReportBase):
         id: Its name among its siblings; made of the label if None.
         metadata: JSON values.
         defer_start: It is pending until `start`.
-        first: What it has from the beginning: notes, warnings, errors, checks, review, percent
-            or status.
+        first: What it has from the beginning: notes, warnings, errors, checks, review, percent,
+            status, started_at or finished_at.
     """
 
     __slots__ = ()

@@ -1,5 +1,6 @@
 """What clumsy and hostile programs do with reports: one clear error, or it works."""
 
+import asyncio
 import contextlib
 import copy
 import json
@@ -310,6 +311,35 @@ def test_a_report_is_read_while_threads_change_it(memory: Path) -> None:
     assert len(folded) == 100
     assert [{**file, "unit": 0, "report": 0} for file in live["files"]] == [
         {**file, "unit": 0, "report": 0} for file in folded
+    ]
+
+
+def test_tasks_share_a_report_and_its_fold_is_what_they_made(memory: Path) -> None:
+    async def work(report: PipelineReport, n: int) -> None:
+        async with pipeline_file(report, f"{n}", capture_streams=True) as file:
+            for _ in range(3):
+                await asyncio.sleep(0)
+                print(file.name)  # noqa: T201 - what is captured
+                async with file_step(file, "s", capture_warnings=False) as step:
+                    await asyncio.sleep(0)
+                    step.metadata["n"] = [n]
+            if n % 5 == 0:
+                raise ValueError(n)
+
+    async def main(report: PipelineReport) -> None:
+        async with bind_pipeline(report):
+            await asyncio.gather(*(work(report, n) for n in range(20)))
+
+    with quiet(memory):
+        report = PipelineReport("p")
+        with pytest.warns(RuntimeWarning, match="failed by ValueError"):
+            asyncio.run(main(report))
+        live = report.model_dump(mode="json")["files"]
+
+    assert all(file["metadata"]["stdout"] == f"{file['name']}\n" * 3 for file in live)
+    assert sum(file["status"] == "failed" for file in live) == 4
+    assert [{**file, "unit": 0, "report": 0} for file in live] == [
+        {**file, "unit": 0, "report": 0} for file in read_report(memory)["files"]
     ]
 
 
