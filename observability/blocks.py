@@ -57,7 +57,7 @@ class bind_pipeline:  # noqa: N801 - the name that programs have
             raise RuntimeError("bind_pipeline: this block is open already; make another one")
         self._report.record_if_observed()
         self._binding = context.bind(self._report)
-        self._report.enter()
+        self._report.enter(self)
         return self._report
 
     def __exit__(
@@ -66,11 +66,13 @@ class bind_pipeline:  # noqa: N801 - the name that programs have
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._binding is not None:
-            context.unbind(self._binding)
-            self._binding = None
-        with _NeverInstead(error):
-            self._report.leave(bound=True)
+        try:
+            if self._binding is not None:
+                context.unbind(self._binding)
+                self._binding = None
+        finally:
+            with _NeverInstead(error):
+                self._report.leave(self, bound=True)
 
     async def __aenter__(self) -> PipelineReport:
         return self.__enter__()
@@ -133,18 +135,19 @@ class _Block(Generic[U]):
         if self._unit is not None:
             raise RuntimeError(f"{self._unit!r}: its block was entered before; make another one")
         self._settings = settings = with_overrides(current_settings(), **self._options)
-        unit = self._unit = self._begin()
-        if self._report is not None:
-            self._report.enter()
-        if settings.capture_streams or settings.capture_warnings:
-            gathering = self._gathering = Gathering(
-                streams=settings.capture_streams, warned=settings.capture_warnings
-            )
-            try:
-                gathering.begin()
-            except BaseException as error:
-                self._end_interrupted(unit, error)
-                raise
+        try:
+            unit = self._unit = self._begin()
+            if self._report is not None:
+                self._report.enter(self)
+            if settings.capture_streams or settings.capture_warnings:
+                self._gathering = Gathering(
+                    streams=settings.capture_streams, warned=settings.capture_warnings
+                )
+                self._gathering.begin()
+        except BaseException as error:
+            if self._unit is not None:
+                self._end_interrupted(self._unit, error)
+            raise
         return unit
 
     def __exit__(
@@ -189,6 +192,8 @@ class _Block(Generic[U]):
             if unit.state.status not in TERMINAL:
                 self._tell(unit, late, goes_on=True)
                 unit.set_status("failed", "exception")
+            if self._report is not None:
+                self._report.leave(self)
 
     async def __aenter__(self) -> U:
         return self.__enter__()
@@ -215,7 +220,7 @@ class _Block(Generic[U]):
                 self._save_at_exception(unit)
         finally:
             if self._report is not None:
-                self._report.leave()
+                self._report.leave(self)
 
     def _ended(self, unit: U) -> None:
         """Do what follows the end of the unit."""
@@ -439,7 +444,7 @@ class pipeline_file(_Block[FileReport]):  # noqa: N801 - the name that programs 
     def _begin(self) -> FileReport:
         report = self._report = _report_or_bound("pipeline_file", self._given)
         report.record_if_observed()
-        file = FileReport.begin_within(report, self._path, **self._how)
+        file = self._unit = FileReport.begin_within(report, self._path, **self._how)
         if self._set_stage:
             report.set_progress(self._banner[0] or file.name, report.percent, report.message)
         return file

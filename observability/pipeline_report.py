@@ -139,7 +139,8 @@ class PipelineReport(WithSteps):
         self._saved_ns: int | None = None
         self._saved_at_exception_ns: int | None = None
         self._wait_ns = REFRESH_NS
-        self._spent_ns = self._open_blocks = 0
+        self._spent_ns = 0
+        self._open_blocks: set[object] = set()
         self._unsaved = False
 
     @property
@@ -387,13 +388,13 @@ class PipelineReport(WithSteps):
         target = path or self.output_path or DEFAULT_OUTPUT
         write_report(target, self, ensure_dir=ensure_dir, indent=indent, encoding=encoding)
 
-    def enter(self) -> None:
+    def enter(self, block: object) -> None:
         """Note that a block of this report begins."""
         with self.lock:
-            self._open_blocks += 1
+            self._open_blocks.add(block)
 
-    def leave(self, *, bound: bool = False) -> None:
-        """Note that one ends, and save behind the outermost.
+    def leave(self, block: object, *, bound: bool = False) -> None:
+        """Note that one ends, however often that is said, and save behind the outermost.
 
         A binding always saves.  Of other blocks, which may follow each other by thousands, all
         do until that has taken `BURST_NS`, and then as many as take a tenth of the time; what is
@@ -403,7 +404,7 @@ class PipelineReport(WithSteps):
             OSError: It could not be written (by a binding).
         """
         with self.lock:
-            self._open_blocks -= 1
+            self._open_blocks.discard(block)
             if self.state.output_path is None or self._open_blocks:
                 return
             if bound and self.observer is None:
