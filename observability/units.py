@@ -22,8 +22,8 @@ import orjson
 from observability import context
 from observability.attached import Attached
 from observability.dumps import Status, as_json, check_of, in_python, without_none
+from observability.interruption import fold_again, under_way
 from observability.recording import RecordedDict, RecordedList
-from observability.settling import settle, under_way
 from observability.values import Gate
 from replay.fold import unit_views as views
 from replay.fold.units import HANDLERS, UnitState, begun, place
@@ -217,7 +217,7 @@ class LiveUnit:
                 # itself.  That one sets right in which order they are.
                 observer.doubtful = True
             else:
-                settle(observer)
+                fold_again(observer)
                 nested = False
         before = observer.latest
         observer.changing = True
@@ -228,12 +228,12 @@ class LiveUnit:
             if nested:
                 observer.doubtful = True
             elif observer.latest_settled() is not before or observer.doubtful:
-                settle(observer, self)
+                fold_again(observer, self)
             else:
                 observer.changing = False
             raise
         if observer.doubtful and not nested:
-            settle(observer)
+            fold_again(observer)
 
     def begin_in(
         self, parent: "LiveUnit | None", payload: dict[str, Any], *, derived: bool = False
@@ -456,7 +456,7 @@ class LiveUnit:
     def _settle_if_idle(observer: "ExecutionObserver") -> None:
         """Make good what was interrupted twice; not in the middle of a change."""
         if not under_way(observer, LiveUnit._change.__code__):
-            settle(observer)
+            fold_again(observer)
 
     # --- Into a trace
 

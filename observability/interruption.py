@@ -34,7 +34,7 @@ def under_way(observer: "ExecutionObserver", change: CodeType) -> bool:
     return False
 
 
-def settle(observer: "ExecutionObserver", *more: Any) -> None:
+def fold_again(observer: "ExecutionObserver", *more: Any) -> None:
     """Give the live units of *observer* the states that a fold of the trace has.
 
     Not in a fork, whose units began in the trace of its parent, nor where events were dropped
