@@ -38,6 +38,12 @@ class Attached(list[Any]):
         if unit.state.id is not None:
             self._taken.add(unit.state.id)
 
+    def refill(self, units: Iterable[Any]) -> None:
+        """Hold other units; ids that were taken stay so."""
+        super().clear()
+        for unit in units:
+            self.add(unit)
+
     def free(self, wanted: str, *, first: int) -> str:
         """Return *wanted*, or it with the first number from *first* that nobody has."""
         if wanted not in self._taken:

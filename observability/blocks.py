@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
 from observability import context
+from observability.fields import a_percent
 from observability.file_report import FileReport
 from observability.gathering import ExceptionRecordedWarning, Gathering
 from observability.pipeline_report import PipelineReport
@@ -26,6 +27,7 @@ from observability.settings import (
     with_overrides,
 )
 from observability.step_report import StepReport, label_and_id
+from replay.fold.units import TERMINAL
 from replay.trace.events import Captured, ExceptionRaised
 
 U = TypeVar("U", bound=ReportBase)
@@ -41,13 +43,13 @@ class bind_pipeline:  # noqa: N801 - the name that programs have
     the report is saved, if it has an `output_path`.
 
     Args:
-        report: The report.
+        pr: The report.
     """
 
-    def __init__(self, report: PipelineReport) -> None:
-        if not isinstance(report, PipelineReport):
-            raise TypeError(f"bind_pipeline: got {type(report).__name__}, want a PipelineReport")
-        self._report = report
+    def __init__(self, pr: PipelineReport) -> None:
+        if not isinstance(pr, PipelineReport):
+            raise TypeError(f"bind_pipeline: got {type(pr).__name__}, want a PipelineReport")
+        self._report = pr
         self._binding: context.Binding | None = None
 
     def __enter__(self) -> PipelineReport:
@@ -55,7 +57,7 @@ class bind_pipeline:  # noqa: N801 - the name that programs have
             raise RuntimeError("bind_pipeline: this block is open already; make another one")
         self._report.record_if_observed()
         self._binding = context.bind(self._report)
-        self._report.enter()
+        self._report.enter(self)
         return self._report
 
     def __exit__(
@@ -64,11 +66,13 @@ class bind_pipeline:  # noqa: N801 - the name that programs have
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._binding is not None:
-            context.unbind(self._binding)
-            self._binding = None
-        with _NeverInstead(error):
-            self._report.leave(bound=True)
+        try:
+            if self._binding is not None:
+                context.unbind(self._binding)
+                self._binding = None
+        finally:
+            with _NeverInstead(error):
+                self._report.leave(self, bound=True)
 
     async def __aenter__(self) -> PipelineReport:
         return self.__enter__()
@@ -131,14 +135,19 @@ class _Block(Generic[U]):
         if self._unit is not None:
             raise RuntimeError(f"{self._unit!r}: its block was entered before; make another one")
         self._settings = settings = with_overrides(current_settings(), **self._options)
-        unit = self._unit = self._begin()
-        if self._report is not None:
-            self._report.enter()
-        if settings.capture_streams or settings.capture_warnings:
-            self._gathering = Gathering(
-                streams=settings.capture_streams, warned=settings.capture_warnings
-            )
-            self._gathering.begin()
+        try:
+            unit = self._unit = self._begin()
+            if self._report is not None:
+                self._report.enter(self)
+            if settings.capture_streams or settings.capture_warnings:
+                self._gathering = Gathering(
+                    streams=settings.capture_streams, warned=settings.capture_warnings
+                )
+                self._gathering.begin()
+        except BaseException as error:
+            if self._unit is not None:
+                self._end_interrupted(self._unit, error)
+            raise
         return unit
 
     def __exit__(
@@ -147,11 +156,20 @@ class _Block(Generic[U]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        unit, gathering = self._unit, self._gathering
+        unit = self._unit
         if unit is None:
             raise RuntimeError("the block was never entered")
-        if gathering is not None:
-            gathering.end()
+        try:
+            return self._end(unit, error)
+        except BaseException as late:
+            if late is not error and not isinstance(late, OSError | RuntimeError | ValueError):
+                self._end_interrupted(unit, late)
+            raise
+
+    def _end(self, unit: U, error: BaseException | None) -> bool:
+        """End the unit, and return whether *error* goes no further."""
+        if self._gathering is not None:
+            self._gathering.end()
         goes_on = error is not None and self._settings.should_raise(error)
         with _NeverInstead(error if goes_on else None):
             self._finish(unit, error, goes_on=goes_on)
@@ -162,9 +180,20 @@ class _Block(Generic[U]):
             f"{unit!r} failed by {type(error).__name__}: {said}; recorded, and the program goes "
             "on (raise_on_exception=True lets it through)",
             ExceptionRecordedWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
         return True
+
+    def _end_interrupted(self, unit: U, late: BaseException) -> None:
+        """End what the exception of a signal handler kept from beginning or ending."""
+        if self._gathering is not None:
+            self._gathering.end()
+        with _NeverInstead(late), unit.lock:
+            if unit.state.status not in TERMINAL:
+                self._tell(unit, late, goes_on=True)
+                unit.set_status("failed", "exception")
+            if self._report is not None:
+                self._report.leave(self)
 
     async def __aenter__(self) -> U:
         return self.__enter__()
@@ -191,7 +220,7 @@ class _Block(Generic[U]):
                 self._save_at_exception(unit)
         finally:
             if self._report is not None:
-                self._report.leave()
+                self._report.leave(self)
 
     def _ended(self, unit: U) -> None:
         """Do what follows the end of the unit."""
@@ -244,7 +273,7 @@ class _Block(Generic[U]):
             report.save_at_exception(
                 override, wait_s=self._settings.min_seconds_between_exception_saves
             )
-        except OSError as failure:
+        except (OSError, ValueError) as failure:  # ValueError: no file system has such a name
             unit.warn(f"save failed: {failure!r}")
 
 
@@ -399,6 +428,11 @@ class pipeline_file(_Block[FileReport]):  # noqa: N801 - the name that programs 
         **options: Any,
     ) -> None:
         super().__init__("pipeline_file", options, _FILE_OPTIONS)
+        for save_to in (file_save_to, pipeline_save_to):
+            if save_to is not None:
+                os.fspath(save_to)  # here, and not at the end of the work
+        if banner_percent_on_exit is not None:
+            a_percent(self, banner_percent_on_exit)
         self._given = pr
         self._path = path
         self._how = {"file_id": file_id, "name": name, "metadata": metadata, "n_steps": n_steps}
@@ -410,7 +444,7 @@ class pipeline_file(_Block[FileReport]):  # noqa: N801 - the name that programs 
     def _begin(self) -> FileReport:
         report = self._report = _report_or_bound("pipeline_file", self._given)
         report.record_if_observed()
-        file = FileReport.begin_within(report, self._path, **self._how)
+        file = self._unit = FileReport.begin_within(report, self._path, **self._how)
         if self._set_stage:
             report.set_progress(self._banner[0] or file.name, report.percent, report.message)
         return file
@@ -440,5 +474,5 @@ class pipeline_file(_Block[FileReport]):  # noqa: N801 - the name that programs 
     ) -> None:
         try:
             dump_report(path, what)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: no file system has such a name
             unit.warn(f"{failed}: {error!r}")

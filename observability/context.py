@@ -183,5 +183,5 @@ def bound() -> "PipelineReport | None":
         binding = binding.outer
     if binding is not None:
         return binding.report
-    reports = {id(binding.report): binding.report for binding in [*bindings]}
+    reports = {id(binding.report): binding.report for binding in [*bindings] if not binding.ended}
     return next(iter(reports.values())) if len(reports) == 1 else None

@@ -3,7 +3,7 @@
 How the change is recorded is the unit's affair (`observability.units`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any, Generic, Self, TypeVar, overload
@@ -46,7 +46,11 @@ class Field(Generic[T]):
     def __set__(self, unit: Any, value: Any) -> None:
         if self._write is None:
             raise AttributeError(f"{self._name} of a {type(unit).__name__} cannot be set")
-        unit.edit(self._name, self._write(unit, value))
+        try:
+            clean = self._write(unit, value)
+        except TypeError as error:
+            raise TypeError(f"{self._name}: {str(error).removeprefix(f'{self._name}: ')}") from None
+        unit.edit(self._name, clean)
 
 
 class Items:
@@ -59,23 +63,25 @@ class Items:
         return self if unit is None else unit.recorded_list(self._name)
 
     def __set__(self, unit: Any, items: Iterable[Any]) -> None:
+        if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+            raise TypeError(f"{self._name}: got {type(items).__name__}, want a list")
         new = list(items)
         # `unit.notes += [...]` sets what it has changed already.
         if items is not unit.recorded_list(self._name):
             unit.record_list(self._name, lambda kept: kept.__setitem__(slice(None), new))
 
 
-def a_text(unit: Any, value: Any) -> str:
-    """Return a text that a program gives."""
+def a_text(unit: Any, value: Any, name: str = "") -> str:
+    """Return a text that a program gives; *name* is for the message where it is none."""
     if not isinstance(value, str):
-        raise TypeError(f"got {type(value).__name__}, want str")
+        raise TypeError(f"{name}: got {type(value).__name__}, want str".removeprefix(": "))
     text: str = unit.clean_text(value)
     return text
 
 
-def a_text_or_none(unit: Any, value: Any) -> str | None:
+def a_text_or_none(unit: Any, value: Any, name: str = "") -> str | None:
     """Return a text, or None."""
-    return None if value is None else a_text(unit, value)
+    return None if value is None else a_text(unit, value, name)
 
 
 def a_percent(_: Any, value: Any) -> int:

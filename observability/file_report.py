@@ -36,7 +36,8 @@ class FileReport(ReportBase, WithSteps):
         metadata: JSON values.
         n_steps: How many steps there will be, for `percent`.
         defer_start: It is pending until `start`.
-        first: What it has from the beginning: notes, warnings, errors, review, percent or status.
+        first: What it has from the beginning: steps, notes, warnings, errors, review, percent,
+            status, started_at or finished_at.
 
     Raises:
         TypeError: *path* is neither str nor Path.
@@ -63,7 +64,7 @@ class FileReport(ReportBase, WithSteps):
         defer_start: bool = False,
         **first: Any,
     ) -> None:
-        check_first(self, first, FIRST)
+        check_first(self, first, FIRST | {"steps"})
         self._begin_file(
             None,
             path,
@@ -110,7 +111,7 @@ class FileReport(ReportBase, WithSteps):
         self.observer = context.current_observer() if parent is None else parent.observer
         self.own_steps = Attached(self)
         text = a_path(self, path)
-        called = a_text_or_none(self, name) or PurePath(text).name
+        called = a_text_or_none(self, name, "name") or PurePath(text).name
         payload = self._head(called, metadata, defer_start=defer_start)
         if n_steps is not None:
             if isinstance(n_steps, bool) or not isinstance(n_steps, int):
@@ -118,7 +119,7 @@ class FileReport(ReportBase, WithSteps):
             payload["n_steps"] = max(n_steps, 0)
         payload |= {"kind": FILE, "path": text, "name": payload.pop("label")}
         if file_id is not None:
-            payload["file_id"] = a_text(self, file_id)
+            payload["file_id"] = a_text(self, file_id, "file_id")
         payload |= _probe(path)
         self.begin_in(parent, payload)
 
@@ -247,7 +248,7 @@ class FileReport(ReportBase, WithSteps):
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        return cls.over(views.file_of(view, PROCESS.new_unit)).record_if_observed()
+        return cls.over(views.file_of(view, PROCESS.new_unit))
 
 
 def _probe(path: str | os.PathLike[str]) -> dict[str, Any]:

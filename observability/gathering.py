@@ -66,8 +66,8 @@ class Gathering:
         self.warned: list[str] | None = [] if warned else None
         self.owner: object = None
         self.outer: Gathering | None = None
-        self._streams: dict[str, _Stream] = {}
-        self._hook: _Hook | None = None
+        self._streams: list[_Stream] = []
+        self._hooks: list[_Hook] = []
         self.ended = False
 
     def begin(self) -> None:
@@ -77,25 +77,25 @@ class Gathering:
         _innermost.set(self)
         with _Places.lock:
             for name in self.kept:
-                self._streams[name] = _stream(name)
+                self._streams.append(_stream(name))
+                self._streams[-1].users.add(self)
             if self.warned is not None:
-                self._hook = _hook()
+                self._hooks.append(_hook())
+                self._hooks[-1].users.add(self)
 
     def end(self) -> None:
-        """Let go of what was taken, wherever this is called."""
+        """Let go of what was taken, wherever this is called, and however often."""
         self.ended = True
         if _innermost.get() is self:
             _innermost.set(self.outer)
         with _Places.lock:
-            for name, stream in self._streams.items():
-                stream.users -= 1
-                if not stream.users and getattr(sys, name) is stream:
-                    setattr(sys, name, stream.before)
-            hook = self._hook
-            if hook is not None:
-                hook.users -= 1
-                if not hook.users and warnings.showwarning is hook:
-                    _show_by(hook.before)
+            # Those in place as well: an interruption may have come before one was noted.
+            for stream in (*self._streams, sys.stdout, sys.stderr):
+                if isinstance(stream, _Stream):
+                    stream.let_go(self)
+            for hook in (*self._hooks, warnings.showwarning):
+                if isinstance(hook, _Hook):
+                    hook.let_go(self)
 
     @staticmethod
     def here(name: str) -> "Gathering | None":
@@ -135,7 +135,13 @@ class _Stream:
     def __init__(self, name: str, before: Any) -> None:
         self._name = name
         self.before = before
-        self.users = 0
+        self.users: set[Gathering] = set()
+
+    def let_go(self, user: Gathering) -> None:
+        """Give the place back when *user* was the last."""
+        self.users = {one for one in self.users if one is not user and not one.ended}
+        if not self.users and getattr(sys, self._name) is self:
+            setattr(sys, self._name, self.before)
 
     def write(self, text: str) -> int:
         gathering = Gathering.here(self._name)
@@ -163,7 +169,13 @@ class _Hook:
 
     def __init__(self, before: Any) -> None:
         self.before = before
-        self.users = 0
+        self.users: set[Gathering] = set()
+
+    def let_go(self, user: Gathering) -> None:
+        """Give the place back when *user* was the last."""
+        self.users = {one for one in self.users if one is not user and not one.ended}
+        if not self.users and warnings.showwarning is self:
+            _show_by(self.before)
 
     def __call__(  # noqa: PLR0917 - as `warnings` calls it
         self,
@@ -187,7 +199,6 @@ def _stream(name: str) -> _Stream:
     if not isinstance(stream, _Stream):
         stream = _Stream(name, stream)
         setattr(sys, name, stream)
-    stream.users += 1
     return stream
 
 
@@ -196,7 +207,6 @@ def _hook() -> _Hook:
     hook = shown if isinstance(shown, _Hook) else _Hook(shown)
     if hook is not shown:
         _show_by(hook)
-    hook.users += 1
     return hook
 
 

@@ -174,6 +174,11 @@ class Journal:
         return None if self._writer is None else self._writer.id
 
     @property
+    def queued(self) -> int:
+        """How many events are still to be written."""
+        return len(self._queue)
+
+    @property
     def trace_path(self) -> Path:
         """The file that is written, was last, or would be."""
         if self._writer is not None:
@@ -270,6 +275,21 @@ class Journal:
                 elif self._state == _WRITING_LAST:
                     self._close_now()
         return line
+
+    def write_queued(self) -> None:
+        """Write what is queued, if no event is being written; what cannot be stays so."""
+        with self.lock:
+            if self._state or not self._queue:
+                return
+            self._state = _WRITING
+            try:
+                with contextlib.suppress(JournalError):
+                    self._drain()
+            finally:
+                if self._state == _WRITING:
+                    self._state = _IDLE
+                elif self._state == _WRITING_LAST:
+                    self._close_now()
 
     def _check_type(self, event_type: str) -> None:
         check_event_type(event_type)

@@ -7,7 +7,7 @@ process are read again from the trace, so the two cannot differ.
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -23,7 +23,7 @@ from replay.fold.run import Instant, RunState, apply, beginning
 from replay.show.line import harmless, log_line, render
 from replay.trace.events import Event
 from replay.trace.line import utc_second
-from replay.trace.reader import open_evidence, raw_lines
+from replay.trace.reader import RawLine, open_evidence, raw_lines
 from replay.trace.schema import decode_event
 
 
@@ -177,8 +177,20 @@ class LiveRun:
 
     def _read_again(self) -> None:
         """Fold the lines of this process from the trace, and log those that are not in the log."""
-        journal = self.journal
         following, self._state = self._next, None
+        for last, raw in self.lines():
+            event = decode_event(raw.data)
+            self.latest = raw.data, event
+            if self._state is None:
+                self._state = beginning(event)
+            apply(self._state, event)
+            if last and event.seq >= following:
+                self._next = event.seq + 1
+                self.log.put(render(orjson.loads(raw.data)) + "\n")
+
+    def lines(self) -> Iterator[tuple[bool, RawLine]]:
+        """Yield the lines of this process from its trace, and whether each is in its last file."""
+        journal = self.journal
         for path, offset in journal.written:
             last = path == journal.written[-1][0]
             with contextlib.closing(open_evidence(path)) as stream:
@@ -186,14 +198,7 @@ class LiveRun:
                 for raw in raw_lines(stream, offset=offset):
                     if raw.torn:
                         break  # what a write that failed has left
-                    event = decode_event(raw.data)
-                    self.latest = raw.data, event
-                    if self._state is None:
-                        self._state = beginning(event)
-                    apply(self._state, event)
-                    if last and event.seq >= following:
-                        self._next = event.seq + 1
-                        self.log.put(render(orjson.loads(raw.data)) + "\n")
+                    yield last, raw
 
     def _empty(self) -> RunState:
         now = self._clock.time_ns()

@@ -14,7 +14,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -151,7 +151,8 @@ class ExecutionObserver:
         self._ended = self._closed = False
         # Live units that stand in no other one.
         self.reports: weakref.WeakSet[LiveUnit] = weakref.WeakSet()
-        self.applied: Event | None = None  # the last event that a live unit has taken in
+        # Of live units: a change is between its event and its end; two came into each other.
+        self.changing = self.doubtful = False
         self._nodes = OpenNodes(self)
         self._steps: NodeSteps | None = None  # as long as no report was bound
         self._scope: context.Scope | None = None
@@ -572,16 +573,31 @@ class ExecutionObserver:
         # Another line may be behind it already: of a signal handler.
         return latest[1] if latest is not None and latest[0] is line else decode_event(line)
 
-    def written_since(self, applied: Event | None) -> Event | None:
-        """Return the last event of this process if that is not *applied*.
+    @property
+    def latest(self) -> object:
+        """The last line of this process, as far as is known: what is compared by identity."""
+        return self._live.latest
 
-        After an exception of a signal handler it may stand in the trace, and nowhere else.
-        """
-        if self._live.journal.closed:
-            return None
-        _ = self._live.state  # settles what was interrupted
-        latest = self._live.latest
-        return None if latest is None or latest[1] is applied else latest[1]
+    def latest_settled(self) -> object:
+        """Return the last line of this process, once what was interrupted or queued is written."""
+        if not self._live.journal.closed:
+            self._live.journal.write_queued()
+            _ = self._live.state
+        return self._live.latest
+
+    def events(self) -> Iterator[Event]:
+        """Yield the events of this process from its trace; the lock is held."""
+        return (decode_event(raw.data) for _, raw in self._live.lines())
+
+    @property
+    def dropped(self) -> int:
+        """How many events were not written (under `warn`)."""
+        return self._live.journal.dropped
+
+    @property
+    def queued(self) -> int:
+        """How many events of signal handlers and finalisers are still to be written."""
+        return self._live.journal.queued
 
     def record(
         self, event_type: str, payload: Mapping[str, Any], node_id: str | None, index: int | None

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -28,6 +28,8 @@ from replay.fold.unit_views import SCHEMA_VERSION
 from replay.fold.units import (
     FILE,
     PIPELINE,
+    TERMINAL,
+    UnitState,
     percent,
     rollup,
 )
@@ -49,6 +51,8 @@ _PIPELINE_OPTIONS: Final = (
     "percent",
     "message",
     "keep_finished",
+    "steps",
+    "files",
 )
 
 
@@ -66,6 +70,8 @@ class PipelineReport(WithSteps):
         message: Of the banner.
         keep_finished: False: steps and files that have ended are let go, so that memory does not
             grow with them; the trace has them all.
+        steps: Steps to append.
+        files: Files to append.
 
     Raises:
         TypeError: There is neither label nor batch id, or an argument has the wrong type.
@@ -103,6 +109,8 @@ class PipelineReport(WithSteps):
         percent: int = 0,
         message: str = "",
         keep_finished: bool = True,
+        steps: Iterable[StepReport] = (),
+        files: Iterable[FileReport] = (),
         **unknown: Any,
     ) -> None:
         for name in unknown:
@@ -114,7 +122,7 @@ class PipelineReport(WithSteps):
         self.observer = context.current_observer()
         payload = {
             "kind": PIPELINE,
-            "label": a_text(self, f"Batch {batch_id}" if label is None else label),
+            "label": a_text(self, f"Batch {batch_id}" if label is None else label, "label"),
             "batch_id": a_text(self, batch_id) if isinstance(batch_id, str) else batch_id,
             "report_kind": _report_kind(kind),
             "output_path": a_path_or_none(self, output_path),
@@ -122,6 +130,8 @@ class PipelineReport(WithSteps):
         self.begin_in(None, payload)
         if stage or percent or message:
             self.set_progress(stage, percent, message)
+        self.own_steps.extend(steps)
+        self._files.extend(files)
 
     def _lay_out(self, *, keep_finished: bool = True) -> None:
         self.own_steps, self._files = Attached(self), Attached(self)
@@ -129,7 +139,8 @@ class PipelineReport(WithSteps):
         self._saved_ns: int | None = None
         self._saved_at_exception_ns: int | None = None
         self._wait_ns = REFRESH_NS
-        self._spent_ns = self._open_blocks = 0
+        self._spent_ns = 0
+        self._open_blocks: set[object] = set()
         self._unsaved = False
 
     @property
@@ -258,6 +269,23 @@ class PipelineReport(WithSteps):
         """Return the files for a file, else the steps."""
         return self._files if isinstance(child, FileReport) else self.own_steps
 
+    def stand_in_again(self, give: Callable[[UnitState], Any]) -> None:
+        """Let the units that stand in the state stand here; *give* returns the one of a state."""
+        for attached, states in (
+            (self.own_steps, self.state.steps),
+            (self._files, self.state.files),
+        ):
+            if not self._keep_finished:
+                held = {unit.state.unit for unit in attached}
+                states[:] = [s for s in states if s.unit in held or s.status not in TERMINAL]
+            attached.refill([give(state) for state in states])
+
+    def handle_of(self, state: UnitState) -> ReportBase:
+        """Return a new handle of a state that stands here."""
+        if state.kind == FILE:
+            return FileReport.over(state, self).recorded_by(self.observer)
+        return super().handle_of(state)
+
     def all_children(self) -> Iterable[LiveUnit]:
         """Return steps and files."""
         return [*self.own_steps, *self._files]
@@ -360,13 +388,13 @@ class PipelineReport(WithSteps):
         target = path or self.output_path or DEFAULT_OUTPUT
         write_report(target, self, ensure_dir=ensure_dir, indent=indent, encoding=encoding)
 
-    def enter(self) -> None:
+    def enter(self, block: object) -> None:
         """Note that a block of this report begins."""
         with self.lock:
-            self._open_blocks += 1
+            self._open_blocks.add(block)
 
-    def leave(self, *, bound: bool = False) -> None:
-        """Note that one ends, and save behind the outermost.
+    def leave(self, block: object, *, bound: bool = False) -> None:
+        """Note that one ends, however often that is said, and save behind the outermost.
 
         A binding always saves.  Of other blocks, which may follow each other by thousands, all
         do until that has taken `BURST_NS`, and then as many as take a tenth of the time; what is
@@ -376,7 +404,7 @@ class PipelineReport(WithSteps):
             OSError: It could not be written (by a binding).
         """
         with self.lock:
-            self._open_blocks -= 1
+            self._open_blocks.discard(block)
             if self.state.output_path is None or self._open_blocks:
                 return
             if bound and self.observer is None:
@@ -409,7 +437,7 @@ class PipelineReport(WithSteps):
     def _save_or_warn(self) -> None:
         try:
             self.save_now()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: no file system has such a name
             self._spent_ns = BURST_NS  # one warning a second is enough
             warn(f"pipeline autosave failed: {error!r}", RuntimeWarning, stacklevel=4)
 
@@ -463,7 +491,7 @@ class PipelineReport(WithSteps):
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        return cls.over(views.pipeline_of(view, PROCESS.new_unit)).record_if_observed()
+        return cls.over(views.pipeline_of(view, PROCESS.new_unit))
 
 
 def _batch_id(value: Any) -> int | str | None:

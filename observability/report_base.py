@@ -14,6 +14,7 @@ from observability.fields import (
     OwnField,
     a_percent,
     a_text,
+    a_text_or_none,
     a_time,
 )
 from observability.settings import current_settings, unknown_option
@@ -36,7 +37,9 @@ from replay.trace.events import (
 )
 
 # What every unit may have from the beginning.
-FIRST: Final = frozenset({"notes", "warnings", "errors", "review", "percent", "status"})
+FIRST: Final = frozenset(
+    {"notes", "warnings", "errors", "review", "percent", "status", "started_at", "finished_at"}
+)
 
 
 class ReportBase(LiveUnit):
@@ -112,7 +115,7 @@ class ReportBase(LiveUnit):
         self.observer = context.current_observer()
         payload = self._head(label, metadata, defer_start=defer_start)
         payload["kind"] = self.KIND
-        payload["id"] = id or slug(payload["label"]) or None
+        payload["id"] = a_text_or_none(self, id, "id") or slug(payload["label"]) or None
         own = {**self.FIELDS, **fields}
         if own:
             payload["fields"] = self.clean_values(own)
@@ -283,7 +286,7 @@ class ReportBase(LiveUnit):
             kind=cls.KIND,
             fields={name: view.get(name, default) for name, default in cls.FIELDS.items()} or None,
         )
-        return cls.over(own).record_if_observed()
+        return cls.over(own)
 
 
 def _is(unit: LiveUnit | None, kind: str) -> bool:
@@ -299,8 +302,10 @@ def check_first(unit: ReportBase, first: Mapping[str, Any], known: Iterable[str]
 
 def set_first(unit: ReportBase, first: Mapping[str, Any]) -> None:
     """Set what a unit has from the beginning."""
+    if "status" in first:  # before the times, which it sets as well
+        unit.set_status(Status(first["status"]))
     for name, value in first.items():
-        if name == "status":
-            unit.set_status(Status(value))
-        elif value is not None:
+        if name == "steps":
+            unit.steps.extend(value)  # type: ignore[attr-defined]
+        elif name != "status" and value is not None:
             setattr(unit, name, value)

@@ -10,7 +10,19 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import NoneType
 from typing import Any, Final
+
+
+def _types_of(name: str, value: Any) -> tuple[type[BaseException], ...] | None:
+    """Return types of exceptions, of which one may stand alone, as a tuple."""
+    if value is None and name == "suppressed_exceptions":
+        return None
+    types = value if isinstance(value, tuple | list | set | frozenset) else (value,)
+    for one in types:
+        if not (isinstance(one, type) and issubclass(one, BaseException)):
+            raise TypeError(f"{name}: got {one!r:.100}, want types of exceptions")
+    return tuple(types)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +43,9 @@ class WatcherSettings:
         output_path_override: Where, instead of the report's `output_path`.
         min_seconds_between_exception_saves: Leave a save out that comes sooner after another.
         refuse_reopening: A unit that has ended raises RuntimeError when it is ended again.
+
+    Raises:
+        TypeError: A value has another type; names the setting.
     """
 
     raise_on_exception: bool = False
@@ -44,6 +59,14 @@ class WatcherSettings:
     output_path_override: str | os.PathLike[str] | None = None
     min_seconds_between_exception_saves: float = 0.0
     refuse_reopening: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("suppressed_exceptions", "fatal_exceptions"):
+            object.__setattr__(self, name, _types_of(name, getattr(self, name)))
+        for name, (kinds, want) in _WANTED.items():
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise TypeError(f"{name}: got {value!r:.100}, want {want}")
 
     @property
     def exception_save_path_override(self) -> str | os.PathLike[str] | None:
@@ -64,6 +87,18 @@ class WatcherSettings:
         return f"suppressed raise_on_exception for {name} via suppressed_exceptions"
 
 
+_FLAG: Final = ((bool,), "True or False")
+_WANTED: Final[dict[str, tuple[tuple[type, ...], str]]] = {
+    "raise_on_exception": _FLAG,
+    "store_traceback": _FLAG,
+    "traceback_limit": ((int, NoneType), "int or None"),
+    "capture_streams": _FLAG,
+    "capture_warnings": _FLAG,
+    "save_on_exception": _FLAG,
+    "output_path_override": ((str, os.PathLike, NoneType), "str, Path or None"),
+    "min_seconds_between_exception_saves": ((int, float), "a number"),
+    "refuse_reopening": _FLAG,
+}
 NAMES: Final = tuple(field.name for field in dataclasses.fields(WatcherSettings))
 _LATER: Final = {"exception_save_path_override": "output_path_override"}
 
@@ -91,7 +126,9 @@ def set_global_settings(settings: WatcherSettings | None = None, **options: Any)
     Raises:
         TypeError: An option is none; names the nearest.
     """
-    _Default.settings = with_overrides(settings or _Default.settings, **options)
+    _Default.settings = with_overrides(
+        _Default.settings if settings is None else settings, **options
+    )
 
 
 @contextmanager
@@ -107,7 +144,7 @@ def use_settings(
     Raises:
         TypeError: An option is none; names the nearest.
     """
-    chosen = with_overrides(settings or current_settings(), **options)
+    chosen = with_overrides(settings, **options)
     before = _chosen.get()
     _chosen.set(chosen)
     try:
@@ -128,7 +165,9 @@ def with_overrides(settings: WatcherSettings | None = None, /, **options: Any) -
     Raises:
         TypeError: An option is none; names the nearest.
     """
-    base = settings or current_settings()
+    base = current_settings() if settings is None else settings
+    if not isinstance(base, WatcherSettings):
+        raise TypeError(f"settings: got {type(base).__name__}, want WatcherSettings")
     if not options:
         return base
     named: dict[str, Any] = {}
@@ -138,14 +177,8 @@ def with_overrides(settings: WatcherSettings | None = None, /, **options: Any) -
             raise unknown_option("settings", name, [*NAMES, *_LATER])
         if own in named:
             raise TypeError(f"{own} and {name} are one option, given twice")
-        named[own] = _types_of(value) if own.endswith("_exceptions") else value
+        named[own] = value
     return dataclasses.replace(base, **named)
-
-
-def _types_of(value: Any) -> Any:
-    if value is None:
-        return None
-    return (value,) if isinstance(value, type) else tuple(value)
 
 
 def unknown_option(what: str, name: str, known: Iterable[str]) -> TypeError:

@@ -1,6 +1,6 @@
 """Steps, and what they stand in: batches and files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, Self
 
 from observability import context
@@ -16,12 +16,9 @@ from replay.fold import unit_views as views
 from replay.fold.units import (
     FILE,
     STEP,
+    UnitState,
 )
-from replay.trace.events import (
-    CheckMade,
-    Event,
-    UnitAttached,
-)
+from replay.trace.events import CheckMade, Event
 
 
 class StepReport(ReportBase):
@@ -32,8 +29,8 @@ class StepReport(ReportBase):
         id: Its name among its siblings; made of the label if None.
         metadata: JSON values.
         defer_start: It is pending until `start`.
-        first: What it has from the beginning: notes, warnings, errors, checks, review, percent
-            or status.
+        first: What it has from the beginning: notes, warnings, errors, checks, review, percent,
+            status, started_at or finished_at.
     """
 
     __slots__ = ()
@@ -99,7 +96,7 @@ class StepReport(ReportBase):
     ) -> None:
         self.observer = context.current_observer() if parent is None else parent.observer
         payload = self._head(label, metadata, defer_start=defer_start)
-        given = a_text_or_none(self, name) or None
+        given = a_text_or_none(self, name, "id") or None
         wanted = given or slug(payload["label"]) or "step"
         if parent is not None:
             wanted = parent.own_steps.free(wanted, first=1 if given else 2)
@@ -150,7 +147,7 @@ class StepReport(ReportBase):
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        return cls.over(views.step_of(view, PROCESS.new_unit)).record_if_observed()
+        return cls.over(views.step_of(view, PROCESS.new_unit))
 
 
 class WithSteps(LiveUnit):
@@ -194,14 +191,15 @@ class WithSteps(LiveUnit):
     def attach(self, unit: Any, kind: type[ReportBase]) -> None:
         """Let *unit* stand here, under an id that is free, and end it."""
         if not isinstance(unit, kind):
-            raise TypeError(f"got {type(unit).__name__}, want a {kind.__name__}")
+            want = "FileReport" if kind.KIND == FILE else "StepReport"
+            raise TypeError(f"got {type(unit).__name__}, want a {want}")
         if unit.parent is self:
             unit.end()
             return
         if unit.parent is not None:
             raise ValueError(f"{unit!r} stands in {unit.parent!r} already")
         joint = unit.observer
-        if self.observer is None and joint is not None and joint.is_open:
+        if joint is not None and joint.is_open and not self.is_recorded:
             self.root.adopt(joint)
         with locked(self, unit):
             unit.end()
@@ -214,10 +212,8 @@ class WithSteps(LiveUnit):
             else:
                 unit.state.id = name
                 unit.begin_again(self.observer, self)
-                unit.parent = self
-            attached.add(unit)
-            if joint is not None:
-                joint.reports.discard(unit)
+                if joint is not None:
+                    joint.reports.discard(unit)
         if unit.requires_human_review:
             self.was_flagged(unit)
 
@@ -225,12 +221,15 @@ class WithSteps(LiveUnit):
         payload: dict[str, Any] = {"parent": self.state.unit, "id": name}
         if self.state.kind == FILE:
             payload["inside"] = True
-        unit.parent = self
-        try:
-            unit.record(UnitAttached, payload)
-        except BaseException:
-            unit.parent = None
-            raise
+        unit.join(self, payload)
+
+    def stand_in_again(self, give: Callable[[UnitState], Any]) -> None:
+        """Let the units that stand in the state stand here; *give* returns the one of a state."""
+        self.own_steps.refill([give(state) for state in self.state.steps])
+
+    def handle_of(self, state: UnitState) -> ReportBase:
+        """Return a new handle of a state that stands here."""
+        return StepReport.over(state, self).recorded_by(self.observer)
 
     def iter_steps(self, status: str | None = None) -> Iterator[StepReport]:
         """Yield the steps, or those of one status, in the order in which they began."""

@@ -21,6 +21,7 @@ import orjson
 from observability import context
 from observability.attached import Attached
 from observability.dumps import Status, as_json, check_of, in_python, without_none
+from observability.interruption import fold_again, under_way
 from observability.recording import RecordedDict, RecordedList
 from observability.values import Gate
 from replay.fold import unit_views as views
@@ -33,6 +34,7 @@ from replay.trace.events import (
     ExceptionRaised,
     Message,
     MetadataChanged,
+    UnitAttached,
     UnitBegun,
     UnitEdited,
 )
@@ -123,10 +125,10 @@ def _with_defaults(kind: type[Event]) -> Event:
 
 @contextmanager
 def locked(*units: "LiveUnit") -> Iterator[None]:
-    """Hold the locks of *units*: that of an observer before that of the process, everywhere."""
+    """Hold the locks of *units* in one order: those of observers, then that of the process."""
     locks = {id(unit.lock): unit.lock for unit in units}
     with ExitStack() as held:
-        for lock in sorted(locks.values(), key=lambda lock: lock is PROCESS.lock):
+        for lock in sorted(locks.values(), key=lambda lock: (lock is PROCESS.lock, id(lock))):
             held.enter_context(lock)
         yield
 
@@ -163,6 +165,11 @@ class LiveUnit:
         """What values go through."""
         return PLAIN if self.observer is None else self.observer.gate
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether what changes now is in a trace."""
+        return self.observer is not None and self.observer.is_open
+
     def _emit(self, kind: type[Event], payload: dict[str, Any], node: NodeKey = NO_NODE) -> Any:
         """Write an event if somebody keeps it; return it as it was written."""
         observer = self.observer
@@ -187,7 +194,7 @@ class LiveUnit:
 
         Cost: 2 us, with a trace what an event costs there and 2 us.
         """
-        observer, parent = self.observer, self.parent
+        observer = self.observer
         with PROCESS.lock if observer is None else observer.lock:
             if self.observer is not observer:
                 # Another thread has let an observer record it while this one waited.
@@ -195,36 +202,49 @@ class LiveUnit:
                 return
             if self._known is not None:
                 self._compare()
-            state = self.state
-            payload["unit"] = state.unit
+            payload["unit"] = self.state.unit
             if observer is None:
-                HANDLERS[kind](
-                    state, _stamped(kind, payload), None if parent is None else parent.state
-                )
+                self._apply(_stamped(kind, payload))
             else:
-                self._record_in(observer, kind, payload, node)
-            if kind in _FILL_METADATA and (self._known is not None or _has_nested(payload)):
-                self._know()
+                self._change(observer, lambda: self._apply(self._emit(kind, payload, node)))
 
-    def _record_in(
-        self,
-        observer: "ExecutionObserver",
-        kind: type[Event],
-        payload: dict[str, Any],
-        node: NodeKey,
-    ) -> None:
-        """Write an event and apply it; one that was written is applied whatever interrupts this."""
-        parent = None if self.parent is None else self.parent.state
+    def _apply(self, event: Any) -> None:
+        """Apply an event as it was written."""
+        kind, parent = type(event), self.parent
+        HANDLERS[kind](self.state, event, None if parent is None else parent.state)
+        if kind in _FILL_METADATA and (self._known is not None or _has_nested(event)):
+            self._know()
+
+    def _change(self, observer: "ExecutionObserver", change: Callable[[], None]) -> None:
+        """Let *change* write events and apply them.
+
+        The exception of a signal handler may come between any two instructions.  What was
+        written then is what holds: the units are folded from the trace again.
+        """
+        nested = observer.changing
+        if nested:
+            if under_way(observer, LiveUnit._change.__code__):
+                # A handler or finaliser came in the middle of a change, and changes something
+                # itself.  That one sets right in which order they are.
+                observer.doubtful = True
+            else:
+                fold_again(observer)
+                nested = False
+        before = observer.latest
+        observer.changing = True
         try:
-            event = self._emit(kind, payload, node)
-            observer.applied = event
-            HANDLERS[kind](self.state, event, parent)
+            change()
+            observer.changing = nested
         except BaseException:
-            late = observer.written_since(observer.applied) if observer.is_open else None
-            if type(late) is kind and late.unit == self.state.unit:  # type: ignore[attr-defined]
-                observer.applied = late
-                HANDLERS[kind](self.state, late, parent)
+            if nested:
+                observer.doubtful = True
+            elif observer.latest_settled() is not before or observer.doubtful:
+                fold_again(observer, self)
+            else:
+                observer.changing = False
             raise
+        if observer.doubtful and not nested:
+            fold_again(observer)
 
     def begin_in(
         self,
@@ -240,20 +260,44 @@ class LiveUnit:
         payload["unit"] = PROCESS.new_unit()
         if parent is not None:
             payload["parent"] = parent.state.unit
-        event = self._emit(kind, payload, node)
+        observer = self.observer
+        if observer is None:
+            self._begin_by(self._emit(kind, payload, node))
+            return
+        with observer.lock:
+            self._change(observer, lambda: self._begin_by(self._emit(kind, payload, node)))
+
+    def _begin_by(self, event: Any) -> None:
         self.state = begun(event)
         self._know()
-        if parent is None and self.observer is not None:
+        if self.parent is not None:
+            self.parent.take(self, event)
+        elif self.observer is not None:
             self.observer.reports.add(self)
-        if parent is not None:
-            parent.take(self, event)
-            if node is not NO_NODE:
-                HANDLERS[kind](self.state, event, parent.state)
+        if self.parent is not None and type(event) is not UnitBegun:  # of a node, which says more
+            HANDLERS[type(event)](self.state, event, self.parent.state)
 
     def take(self, child: "LiveUnit", event: Event) -> None:
         """Let *child* stand in this unit."""
         place(self.state, child.state, event)
         self.children_like(child).add(child)
+
+    def join(self, parent: "LiveUnit", payload: dict[str, Any]) -> None:
+        """Stand in *parent*, which *payload* names, from now on."""
+        observer = self.observer
+
+        def take(event: Any) -> None:
+            HANDLERS[UnitAttached](self.state, event, parent.state)
+            parent.children_like(self).add(self)
+            self.parent = parent
+            if observer is not None:
+                observer.reports.discard(self)
+
+        payload["unit"] = self.state.unit
+        if observer is None:
+            take(_stamped(UnitAttached, payload))
+        else:
+            self._change(observer, lambda: take(self._emit(UnitAttached, payload)))
 
     def children_like(self, child: "LiveUnit") -> Attached:
         """Return the list that *child* stands in, or would."""
@@ -336,6 +380,8 @@ class LiveUnit:
     @metadata.setter
     def metadata(self, values: Mapping[str, Any]) -> None:
         kept = self.metadata
+        if not isinstance(values, Mapping):
+            raise TypeError(f"metadata: got {type(values).__name__}, want a mapping")
         if values is not kept:
             self.record_metadata(list(kept), dict(values))
 
@@ -395,58 +441,143 @@ class LiveUnit:
         ]
         self._known = None
         try:
+            self._record_changed(changed, before)
+        except BaseException:
+            if self._known is None:
+                self._known = known  # what was not recorded is compared again
+            raise
+
+    def _record_changed(self, changed: list[str], before: dict[str, Any]) -> None:
+        metadata = self.state.metadata
+        try:
             clean = self.clean_values({key: metadata[key] for key in changed})
         except (TypeError, ValueError) as error:
             for key in changed:
                 dict.__setitem__(metadata, key, before.get(key))
             self._know()
             text = f"a change inside metadata was not kept: {error}"
-            warnings.warn(text, RuntimeWarning, stacklevel=5)
+            warnings.warn(text, RuntimeWarning, stacklevel=6)
             self.record(Message, {"level": "warning", "text": text})
             return
         self.record(MetadataChanged, {"patch": clean})
 
     def compare_all(self) -> None:
-        """Record nested changes here and in all that stands here."""
+        """Record nested changes here and in all that stands here; the lock is held."""
+        observer = self.observer
+        if observer is not None and (observer.changing or observer.doubtful):
+            self._settle_if_idle(observer)
         if self._known is not None:
             self._compare()
         for child in self.all_children():
             child.compare_all()
+
+    @staticmethod
+    def _settle_if_idle(observer: "ExecutionObserver") -> None:
+        """Make good what was interrupted twice; not in the middle of a change."""
+        if not under_way(observer, LiveUnit._change.__code__):
+            fold_again(observer)
 
     # --- Into a trace
 
     def adopt(self, observer: "ExecutionObserver") -> None:
         """Record this unit, and all that stands in it, in the trace of *observer* from now on."""
         with observer.lock, PROCESS.lock:
-            if self.observer is None:
+            if not self.is_recorded:
                 self.compare_all()
                 self.begin_again(observer, self.parent)
+                self.warned = False
 
     def begin_again(self, observer: "ExecutionObserver | None", parent: "LiveUnit | None") -> None:
-        """Begin with what was there before: in another trace, or in another unit."""
+        """Begin with what was there before: in another trace, or in another unit.
+
+        What fails before all of it was written leaves it where it was; the trace then has a
+        beginning under ids that nobody has.
+        """
+        gate = PLAIN if observer is None else observer.gate
+        copies = list(self._copies(gate, None if parent is None else parent.state.unit))
+        before = [(unit, unit.state, unit.state.unit, unit.observer) for unit, _ in copies]
+        try:
+            if observer is not None:
+                observer.reports.add(self)  # however often this is interrupted
+            for unit, payload in copies:
+                unit.observer, unit.state.unit = observer, payload["unit"]
+            self._tell_copies(copies, parent)
+        except BaseException:
+            if observer is not None:
+                doubtful, observer.doubtful = observer.doubtful, True
+            if self.state is before[0][1]:
+                for unit, state, name, former in before:
+                    unit.observer, state.unit = former, name
+                if observer is not None:
+                    observer.reports.discard(self)
+            if observer is not None:
+                observer.doubtful = doubtful
+            raise
+
+    def _copies(
+        self, gate: Gate, parent: str | None
+    ) -> Iterator[tuple["LiveUnit", dict[str, Any]]]:
+        """Yield this unit and those in it, with what says how each of them begins again."""
         held: UnitState = self.state
         plain = msgspec.to_builtins(held)
         for name in ("unit", "kind", "steps", "files", "tally"):
             plain.pop(name, None)
-        self.observer = observer
-        payload = {
-            "unit": held.unit if parent is None else PROCESS.new_unit(),
+        payload: dict[str, Any] = {
+            "unit": PROCESS.new_unit(),
             "kind": held.kind,
-            "label": self.clean_text(held.label),
-            "state": self.gate.strict(plain),
+            "label": gate.text("text", held.label),
+            "state": gate.strict(plain),
         }
         if parent is not None:
-            payload["parent"] = parent.state.unit
-        event = self._emit(UnitBegun, payload)
-        self.state = begun(event)
-        self._keep_containers(held)
-        self._know()
-        if parent is None and observer is not None:
-            observer.reports.add(self)
-        if parent is not None:
-            place(parent.state, self.state, event)
+            payload["parent"] = parent
+        yield self, payload
         for child in self.all_children():
-            child.begin_again(observer, self)
+            yield from child._copies(gate, payload["unit"])  # noqa: SLF001 - of this class
+
+    def _tell_copies(
+        self, copies: list[tuple["LiveUnit", dict[str, Any]]], parent: "LiveUnit | None"
+    ) -> None:
+        """Write that units begin again, and let them; nothing is applied before all is written."""
+
+        def begin() -> None:
+            events = [self._emit(UnitBegun, payload) for _, payload in copies]
+            for (unit, _), event in zip(copies, events, strict=True):
+                above = parent if unit is self else unit.parent
+                unit.take_over(begun(event), above)
+                if above is not None:
+                    place(above.state, unit.state, event)
+            if parent is not None:
+                parent.children_like(self).add(self)
+                if observer is not None:
+                    observer.reports.discard(self)
+
+        observer = self.observer
+        if observer is None:
+            begin()
+            return
+        with observer.lock:
+            self._change(observer, begin)
+
+    def take_over(self, state: UnitState, parent: "LiveUnit | None") -> None:
+        """Have another state from now on, in which nothing stands yet."""
+        held = self.state
+        self.state, self.parent = state, parent
+        self._keep_nested(held)
+        self._keep_containers(held)
+        if parent is None and self.observer is not None:
+            self.observer.reports.add(self)
+
+    def stand_in_again(self, give: Callable[[UnitState], Any]) -> None:
+        """Let the units that stand in the state stand here; *give* returns the one of a state."""
+
+    def _keep_nested(self, held: UnitState) -> None:
+        """Let values inside metadata that were changed, and not recorded yet, be compared."""
+        known = orjson.loads(self._known) if self._known is not None else {}
+        self._know()
+        new = self.state.metadata or {}
+        for key, value in (held.metadata or {}).items():
+            if key in known and key in new and new[key] == known[key]:
+                dict.__setitem__(new, key, value)
 
     def _keep_containers(self, held: UnitState) -> None:
         """Let lists and metadata that somebody holds go on being this unit's."""
@@ -543,6 +674,8 @@ class LiveUnit:
     def model_validate(cls, view: Any) -> Self:
         """Return a report as it was dumped: nothing starts, and no file is looked at again.
 
+        Where an observer is current it is recorded, as one that is made there is.
+
         Args:
             view: What `model_dump` returned, or a report.
 
@@ -553,7 +686,8 @@ class LiveUnit:
             view = view.model_dump(mode="json")
         if not isinstance(view, Mapping):
             raise ValueError(f"got {type(view).__name__}, want the dump of a report")  # noqa: TRY004 - bad data
-        return cls._of_view(PLAIN.strict({k: as_json(v) for k, v in view.items()}))
+        plain = PLAIN.strict({k: as_json(v) for k, v in view.items()})
+        return cls._of_view(plain).record_if_observed()
 
     @classmethod
     def model_validate_json(cls, text: str | bytes) -> Self:
@@ -578,12 +712,19 @@ class LiveUnit:
         self._wrap()
         return self
 
+    def recorded_by(self, observer: "ExecutionObserver | None") -> Self:
+        """Return this unit, which and all in which *observer* records already."""
+        self.observer = observer
+        for child in self.all_children():
+            child.recorded_by(observer)
+        return self
+
     def _wrap(self) -> None:
         """Make the handles of what stands in the state."""
 
     def record_if_observed(self) -> Self:
-        """Let the observer that is current record it from now on, if none does."""
-        if self.observer is None:
+        """Let the observer that is current record it from now on, if none does any more."""
+        if not self.is_recorded:
             observer = context.current_observer()
             if observer is not None:
                 self.adopt(observer)
@@ -605,16 +746,17 @@ class LiveUnit:
         return Status(self.state.status)
 
 
-def _has_nested(payload: Mapping[str, Any]) -> bool:
+def _has_nested(event: Any) -> bool:
     """Return whether what goes into metadata may hold something that is changed without a call."""
-    if "lines" in payload:
+    if getattr(event, "lines", None) is not None:
         return True
-    patch = payload.get("patch") or {}
+    patch = getattr(event, "patch", None) or {}
     return any(type(value) is dict or type(value) is list for value in patch.values())
 
 
 def _revive(kind: type[LiveUnit], text: str) -> LiveUnit:
-    return kind.model_validate_json(text)
+    # A copy is no other unit of the run: it is recorded when it is attached, bound or worked on.
+    return kind._of_view(orjson.loads(text))  # noqa: SLF001 - of this module
 
 
 def _json_or_none(value: Any) -> bytes | None:

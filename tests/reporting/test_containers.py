@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from observability import ExecutionObserver
 from observability.recording import RecordedDict, RecordedList
 from observability.reporting import Check, FileReport, PipelineReport, StepReport
 from tests.reporting.calls import change_dict, change_list
@@ -37,14 +39,17 @@ def test_recorded_lists_and_dicts_are_lists_and_dicts(numbers: list[int]) -> Non
     assert list(step.metadata) == list(plain_dict)
 
 
-def test_adding_to_a_list_in_place_adds_once() -> None:
+def test_adding_to_a_list_in_place_adds_once(memory: Path) -> None:
     """`x.notes += [...]` calls the list and then the setter."""
-    step = StepReport("x")
-
-    step.notes += ["one"]
-    step.metadata |= {"k": 1}
+    with ExecutionObserver("x", memory, quiet=True) as observer:
+        step = StepReport("x")
+        before = observer.audit_trace_file.read_bytes().count(b"\n")
+        step.notes += ["one"]
+        step.metadata |= {"k": 1}
+        after = observer.audit_trace_file.read_bytes().count(b"\n")
 
     assert (step.notes, step.metadata) == (["one"], {"k": 1})
+    assert after - before == 2
 
 
 def test_a_list_and_metadata_may_be_replaced() -> None:

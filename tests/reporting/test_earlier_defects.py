@@ -175,25 +175,32 @@ def test_what_ends_a_program_goes_on_whatever_the_settings(error: type[BaseExcep
 def test_captured_streams_do_not_cross_threads(capsys: pytest.CaptureFixture[str]) -> None:
     report = PipelineReport("p")
     both = threading.Barrier(2)
-    before = (sys.stdout, sys.stderr, warnings.showwarning)
 
     def work(name: str) -> None:
         with pipeline_step(report, name, capture_streams=True):
             both.wait()
             _print(f"hello from {name}")
             _print(f"errors of {name}", file=sys.stderr)
+            warnings.warn(f"careful, {name}", UserWarning, stacklevel=1)
             both.wait()
 
     threads = [threading.Thread(target=work, args=(name,)) for name in "AB"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+
+    def run() -> None:
+        before = (sys.stdout, sys.stderr, warnings.showwarning)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (sys.stdout, sys.stderr, warnings.showwarning) == before
+
+    with pytest.warns(UserWarning, match="careful"):
+        run()
 
     for step in report.steps:
+        assert step.metadata["warnings"] == [f"UserWarning: careful, {step.label}"]
         assert step.metadata["stdout"] == f"hello from {step.label}\n"
         assert step.metadata["stderr"] == f"errors of {step.label}\n"
-    assert (sys.stdout, sys.stderr, warnings.showwarning) == before
     _print("and after")
     assert capsys.readouterr().out == "and after\n"
 

@@ -5,12 +5,14 @@ The package is called otherwise; nothing else is changed.
 
 import json
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from observability import (
+    Check,
     FileReport,
     PipelineReport,
     StepReport,
@@ -203,6 +205,22 @@ def test_the_forms_of_the_code_work_beside_those_of_the_guide() -> None:
     with pipeline_file(report, "inputs/a.docx", file_id="f1") as fr, file_step(fr, "Parse") as sub:
         pass
     assert (sub.id, sub.label, fr.name) == ("parse", "Parse", "a.docx")
+
+
+def test_a_unit_may_have_what_its_fields_are_from_the_beginning() -> None:
+    when = datetime(2026, 11, 21, 7, 3, tzinfo=UTC)
+    step = StepReport(
+        label="s", checks=[Check(name="a", ok=True)], finished_at=when, status="skipped"
+    )
+    file = FileReport(path="a.csv", steps=[StepReport(label="x")], started_at=when, notes=["n"])
+    report = PipelineReport(label="p", steps=[step], files=[file])
+
+    assert (step.status, step.finished_at, len(step.checks)) == ("skipped", when, 1)
+    assert (file.started_at, [one.label for one in file.steps], file.notes) == (when, ["x"], ["n"])
+    assert (list(report.steps), list(report.files)) == ([step], [file])
+    with bind_pipeline(pr=report), pipeline_step(pr=None, label="bound"):
+        pass
+    assert report.steps[-1].label == "bound"
 
 
 def test_steps_are_added_by_position_and_by_name() -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import stat
-import subprocess
 import sys
 import threading
 import warnings
@@ -386,25 +385,6 @@ def test_a_change_that_is_refused_leaves_trace_and_report_as_they_were(memory: P
 
     (folded,) = read_report(memory)["steps"]
     assert (folded["metadata"], folded["notes"], dict(step.metadata)) == ({}, ["fine"], {})
-
-
-def test_calls_that_were_interrupted_are_in_the_trace_and_live_holds_nothing_else(
-    memory: Path,
-) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.reporting.storm", str(memory), "100"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    live, count = json.loads(done.stderr)
-
-    (folded,) = read_report(memory)["steps"]
-    rest = iter(folded["notes"])
-    assert count > 0
-    assert all(note in rest for note in live)  # in this order
-    assert len(folded["notes"]) == len(set(folded["notes"]))
-    assert folded["status"] == "succeeded"
 
 
 def test_a_time_without_microseconds_has_six_digits_like_all_others() -> None:
