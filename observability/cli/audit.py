@@ -14,6 +14,7 @@ from observability.cli.screen import escape_json, is_terminal, print_lines, writ
 if TYPE_CHECKING:
     from replay.audit.anchors import Anchor
 
+VKEYS: Final = "AUDITFOLD_VKEY"  # with spaces between them
 _MOST_JOBS: Final = 4
 _PATIENCE_S: Final = 1.0
 _BETWEEN_S: Final = 0.1
@@ -49,9 +50,9 @@ Examples:
     "vkeys",
     multiple=True,
     metavar="KEY",
-    envvar="AUDITFOLD_VKEY",
+    envvar=VKEYS,
     help="Every writer has to be certified by this verifier key, as `auditfold key show` prints "
-    "it, or by another one that is given.  [env: AUDITFOLD_VKEY]",
+    f"it, or by another one that is given.  [env: {VKEYS}]",
 )
 @click.option(
     "--expect",
@@ -99,7 +100,7 @@ def command(
     from replay.audit.audit import audit
 
     chain_only = chain and not outputs
-    keys = [_vkey(key) for key in vkeys]
+    keys = [vkey(key) for key in vkeys]
     anchors = [_anchor(note, keys) for note in expect]
     with _Progress() as progress:
         report = audit(
@@ -124,14 +125,18 @@ def command(
     ctx.exit(report.exit_code())
 
 
-def _vkey(text: str) -> str:
-    """Return a verifier key as it was given; refuse what is none."""
+def vkey(text: str) -> str:
+    """Return a verifier key as it was given.
+
+    Raises:
+        BadParameter: It is none.
+    """
     from replay.audit.checkpoint import KeyTextError, VerifierKey
 
     try:
         return str(VerifierKey.parse(text))
     except KeyTextError as error:
-        raise click.BadParameter(str(error), param_hint="--vkey") from None
+        raise click.BadParameter(str(error), param_hint=f"--vkey or {VKEYS}") from None
 
 
 def _anchor(path: str, vkeys: list[str]) -> "Anchor":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from observability.cli.audit import VKEYS, jobs_of, vkey
 from observability.cli.errors import ExitCode
 from observability.cli.options import json_option, path_argument, run_option, strict_option
 from observability.cli.reading import choose_run, exit_code, open_place, say_damage
@@ -278,7 +279,9 @@ def _audited(path: str, called: str) -> "Audited":
     from replay.show.page.view import Audited
 
     begin = time.monotonic()
-    report = audit(path)
+    # Whoever names keys for `audit` means them here as well.
+    vkeys = [vkey(key) for key in os.environ.get(VKEYS, "").split()]
+    report = audit(path, vkeys=vkeys, jobs=jobs_of(None))
     at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     return Audited(report, called, at, time.monotonic() - begin)
 

@@ -3,7 +3,7 @@
 `auditfold audit` prints these lines; meanings are those of docs/auditing.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from replay.audit.facts import Item, State
@@ -84,16 +84,21 @@ def _anchored(anchored: int, lines: int) -> str:
     return f"1-{anchored} anchored, {anchored + 1}-{lines} not"
 
 
-def _signed(signatures: list[Signed]) -> Iterator[Line]:
-    """Yield by whom, a line for each who signed, and whether that was checked."""
+def signers(signatures: Iterable[Signed]) -> Iterator[tuple[str, Trust, str, str]]:
+    """Yield (signer, trust, the same in words, how many lines of how many writers) for each."""
     found: dict[tuple[str, Trust], list[int]] = {}
     for signed in signatures:
         found.setdefault((signed.signer, signed.trust), []).append(signed.lines)
     for (signer, trust), sealed in found.items():
-        who = harmless(signer) or "nobody"
-        what = f"{count_text(sum(sealed), 'line')} of {count_text(len(sealed), 'writer')}"
+        lines, writers = count_text(sum(sealed), "line"), count_text(len(sealed), "writer")
+        yield signer or "nobody", trust, _TRUST[trust], f"{lines} of {writers}"
+
+
+def _signed(signatures: list[Signed]) -> Iterator[Line]:
+    """Yield by whom, a line for each who signed, and whether that was checked."""
+    for signer, trust, words, what in signers(signatures):
         style = "green" if trust == "certified" else "yellow"
-        yield [Piece(f"  signed by {who}, "), Piece(_TRUST[trust], style), Piece(f": {what}")]
+        yield [Piece(f"  signed by {harmless(signer)}, "), Piece(words, style), Piece(f": {what}")]
 
 
 def _outputs(report: AuditReport, *, every_output: bool) -> Iterator[Line]:

@@ -207,3 +207,16 @@ def test_the_end_of_a_run_prints_the_hash_of_the_registry(tmp_path: Path) -> Non
 
     last = json.loads(lines_of(tmp_path / "out/audit/registry.jsonl")[-1])
     assert done.stdout.decode().endswith(f"\n Registry: 2 lines, hash {last['hash']}\n\n")
+
+
+def test_a_page_says_by_whom_it_is_signed_and_whether_that_was_asked(
+    out: Path, vkey: str, tmp_path: Path
+) -> None:
+    texts = []
+    for env in ({}, {"AUDITFOLD_VKEY": vkey}, {"AUDITFOLD_VKEY": "x"}):
+        done = auditfold("report", out, "--format", "md", "-o", tmp_path / "page.md", env=env)
+        texts.append((tmp_path / "page.md").read_text())
+        assert done.returncode == (2 if env.get("AUDITFOLD_VKEY") == "x" else 1)
+        assert b"Traceback" not in done.stderr
+    assert "not checked against a key you gave" in texts[0]
+    assert "a key you gave: 3" in texts[1]

@@ -8,10 +8,12 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from replay.audit.report import AuditReport
 from replay.findings import NOTES, Finding
+from replay.show.audited import signers
 from replay.show.page.timeline import Chart, chart
 from replay.show.page.units import BAD, KINDS, Review, Tree, Unit, View
 from replay.show.page.wording import last_lines, lines, short, value
@@ -21,6 +23,7 @@ MOST_PROBLEMS: Final = 40
 MOST_REVIEWS: Final = 40
 _MOST_NAMED: Final = 8
 _MOST_FINDINGS: Final = 100
+_MOST_SIGNERS: Final = 10
 _MOST_OF_AN_ERROR: Final = 800
 _MOST_COMPARED: Final = 4_000
 _NUMBER: Final = re.compile("[0-9]+")
@@ -340,6 +343,8 @@ def _audit_facts(audited: Audited) -> Iterator[tuple[str, str]]:
     files = audited.report.files
     whole = sum(file.lines for file in files)
     yield "evidence", f"{count_text(whole, 'line')} in {count_text(len(files), 'file')}"
+    for signer, _, words, what in islice(signers(audited.report.signatures), _MOST_SIGNERS):
+        yield "signed by", f"{short(signer)}, {words}: {what}"
     outputs = audited.report.outputs
     states = ("ok", "changed", "missing", "untracked", "superseded", "unverified")
     counts = [f"{getattr(outputs, state)} {state}" for state in states if getattr(outputs, state)]
