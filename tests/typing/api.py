@@ -19,6 +19,9 @@ from observability import (
     structlog_processor,
 )
 from replay import Finding, TraceError, Verdict
+from replay.audit.checkpoint import Checkpoint, open_note
+from replay.audit.merkle import consistency_ok, inclusion_ok, root
+from replay.digest import canonical_json
 from replay.fold import read_metadata, read_report
 
 
@@ -107,3 +110,15 @@ def what_is_read_has_types(out: Path, finding: Finding, error: TraceError) -> No
 def a_name_that_is_not_there_is_an_error() -> None:
     from observability import ExecutionObsever  # type: ignore[attr-defined]  # noqa: F401
     from replay import Verdit  # type: ignore[attr-defined]  # noqa: F401
+
+
+def notes_trees_and_digests_are_pure_functions(out: Path, note: str, vkey: str) -> None:
+    found = open_note(note, [vkey])
+    assert_type(found.text, str)
+    assert_type(Checkpoint.parse(found.text).size, int)
+    assert_type(root([b"\0" * 32]), bytes)
+    assert_type(inclusion_ok(0, 1, "00" * 32, [], b"\0" * 32), bool)
+    assert_type(consistency_ok(1, 1, [], b"\0" * 32, b"\0" * 32), bool)
+    assert_type(canonical_json({"a": 1}), bytes)
+    with ExecutionObserver("step_04_typed", out, signing_key=out / "operator.key"):
+        pass
