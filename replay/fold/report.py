@@ -449,10 +449,17 @@ def _ran(state: ReportState, event: Event) -> commands.Ran | None:
 
 
 def _known(state: ReportState, event: Event) -> Any:
-    """Return the node that *event* is about, None if none of its id has come yet."""
-    if event.node_id is None or event.node_id not in state.nodes:
+    """Return the node that *event* is about, None if it has not come yet.
+
+    What is said of a node makes none: metadata, which leave such events out, count the same.
+    """
+    head: Any = None if event.node_id is None else state.nodes.get(event.node_id)
+    index = event.node_index
+    if head is None:
         return None
-    return runs.ended_node(state, event, NodeReport)
+    if index is None:
+        return head if head.others is None else runs.ended_node(state, event, NodeReport)
+    return head if head.index == index else (head.others or {}).get(index)
 
 
 # --- As JSON

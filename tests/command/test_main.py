@@ -170,6 +170,7 @@ def test_a_full_disk_is_one_message(out: Path, arguments: list[str]) -> None:
 def test_a_reader_that_goes_away_is_no_error(out: Path, arguments: list[str]) -> None:
     """`auditfold tail | head -1` once showed a traceback."""
     ours, theirs = os.pipe()
+    os.close(ours)
     with subprocess.Popen(
         [*AUDITFOLD, *arguments],
         cwd=out.parent,
@@ -178,7 +179,6 @@ def test_a_reader_that_goes_away_is_no_error(out: Path, arguments: list[str]) ->
         stderr=subprocess.PIPE,
     ) as process:
         os.close(theirs)
-        os.close(ours)
         _, said = process.communicate(timeout=running.TIMEOUT_S)
 
     assert (process.returncode, said) == (ExitCode.CLOSED_PIPE, b"")

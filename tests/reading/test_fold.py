@@ -185,6 +185,22 @@ def test_an_end_of_a_node_that_has_ended_keeps_the_later_state_and_is_marked() -
     assert counts(state) == (0, 1, 0)
 
 
+def test_what_is_said_of_a_node_that_never_came_makes_none() -> None:
+    """A decision about another index once made a node, which the next end was counted for."""
+    trace = TraceBuilder()
+    trace.node("a", 0)
+    trace.write("message", node_id="a", node_index=1, level="note", text="of another one")
+    trace.write("check", node_id="a", node_index=1, name="c", ok=True)
+    trace.end("a", None)
+    found = fold(sources({trace.name: bytes(trace)}), kind=ReportState)
+    (state,) = found.runs()
+    made = report(found, state, HOSTS)
+
+    assert counts(state) == counts(only_run(trace)) == (1, 0, 0)
+    assert [node["node_index"] for node in made["nodes"]] == [0]
+    assert [said["node_index"] for said in made["messages"]] == [1]
+
+
 def test_a_start_of_an_open_node_leaves_an_attempt_that_never_ended() -> None:
     trace = TraceBuilder()
     trace.write("node_start", node_id="a", node_index=0)
