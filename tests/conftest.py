@@ -3,7 +3,10 @@
 import signal
 import threading
 
+import pytest
 from hypothesis import settings
+
+from tests.reliability.tier import PROPERTY
 
 # A time limit for one example fails when the disk or the other core is busy.  The
 # parent is hypothesis's own choice: under CI the same examples every time.
@@ -17,3 +20,18 @@ if threading.current_thread() is threading.main_thread():
         if signal.getsignal(number) is signal.SIG_IGN:
             handler = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL
             signal.signal(number, handler)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests of reliability did: tier, seed, counts, seconds."""
+    told = [
+        str(value)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == PROPERTY and report.when == "call"
+    ]
+    if told:
+        terminalreporter.section("reliability")
+        for line in sorted(told):
+            terminalreporter.write_line(line)
