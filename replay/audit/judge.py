@@ -7,7 +7,7 @@ of them were read again.
 import msgspec
 
 from replay.audit.facts import Facts, Span
-from replay.audit.names import Named, Names, PathKind, ReadDigest, ReadMark
+from replay.audit.names import Named, Names, PathKind, ReadDigest, ReadMark, key_of
 from replay.trace.host import Hosts
 
 
@@ -59,6 +59,7 @@ def judge(
     running = _running(evidence, named.proven, hosts)
     for key, facts in evidence.traces.items():
         _judge_trace(facts, evidence, running, proven=key in named.proven)
+    _judge_copies(evidence)
     if evidence.registry is not None:
         _judge_registry(evidence.registry, evidence, running=bool(running))
     suspects = {
@@ -175,6 +176,32 @@ def _judge_writers(facts: Facts, evidence: Evidence, running: dict[str, str]) ->
             message = f"writer {span.writer} does not stand in {registry.path}"
             facts.report("unregistered", span.spot, message)
         seen.add(span.writer)
+
+
+def _judge_copies(evidence: Evidence) -> None:
+    """Report writers whose lines stand in two files: every event of a copy would count twice.
+
+    Where a line at hand says which file is the writer's own, that one is left alone.
+    """
+    found: dict[str, list[tuple[str, Span]]] = {}
+    for key, facts in evidence.traces.items():
+        if not facts.excerpt:
+            for writer, span in {span.writer: span for span in reversed(facts.spans)}.items():
+                found.setdefault(writer, []).append((key, span))
+    copied = {writer: places for writer, places in found.items() if len(places) > 1}
+    if not copied:
+        return
+    own = {
+        claim.extent.writer: key_of(claim.extent.path)
+        for facts in evidence.facts()
+        for claim in facts.claims
+    }
+    for writer, places in copied.items():
+        for key, span in places:
+            if key != own.get(writer):
+                others = ", ".join(evidence.traces[k].path for k, _ in places if k != key)
+                message = f"writer {writer} stands in {others} as well, want one file of each"
+                evidence.traces[key].report("bad_session", span.spot, message)
 
 
 def _judge_registry(registry: Facts, evidence: Evidence, *, running: bool) -> None:

@@ -4,6 +4,7 @@ The options of a writer are a value, `How`, so that every test can run with othe
 """
 
 import dataclasses
+import math
 import os
 import random
 from collections import Counter
@@ -42,7 +43,7 @@ def text_of(name: str, size: int) -> str:
 
 def some_size(rng: random.Random, smallest: int = 100, largest: int = 200_000) -> int:
     """Return a size of a text: as many small ones as large ones, by their logarithm."""
-    return round(smallest * (largest / smallest) ** rng.random())
+    return round(smallest * math.pow(largest / smallest, rng.random()))
 
 
 def emit(journal: Journal, name: str, size: int) -> None:
