@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -39,13 +40,16 @@ def some(journal: Journal, name: str, rng: random.Random) -> None:
         emit(journal, f"{name}.{n}", rng.randrange(20, 300))
 
 
-def in_fork(work: object) -> None:
+def in_fork(work: Callable[[], object]) -> None:
+    """Run *work* in a fork, which ends without cleaning up."""
     pid = os.fork()
     if pid == 0:
+        status = 1
         try:
-            work()  # type: ignore[operator]
+            work()
+            status = 0
         finally:
-            os._exit(1)
+            os._exit(status)
     assert os.waitpid(pid, 0)[1] == 0
 
 
