@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 import orjson
 
-from replay.audit.facts import Claim, Facts, Mark, Spot
+from replay.audit.facts import Claim, Facts, Mark, Spot, Torn
 from replay.audit.lines import Lines
 from replay.audit.writers import converted
+from replay.trace.ending import is_cut_off
 from replay.trace.events import Extent, Fragment
 from replay.trace.line import SUFFIX_LENGTH, line_hash, stored_hash
 
@@ -22,6 +23,7 @@ class _Before(msgspec.Struct):
     """The state before a line was taken, in case it turns out to be, or begin, a fragment."""
 
     offset: int
+    count: int
     candidates: tuple[bytes, ...]
     seq: int | None
     lines: int
@@ -37,10 +39,12 @@ class _Run:
 
     Attributes:
         before: The state before the first of them.
+        cut_off: Each is the beginning of a line, and not all of it.
     """
 
     def __init__(self, before: _Before) -> None:
         self.before = before
+        self.cut_off = True
         self._length = 0
         self._digest = sha256()
         self._line = b""
@@ -49,6 +53,7 @@ class _Run:
         self._digest.update(self._line)
         self._length += len(self._line)
         self._line = line
+        self.cut_off = self.cut_off and is_cut_off(line[:-1])
 
     def fragment(self) -> Fragment:
         """Return all of them, without the last newline."""
@@ -90,6 +95,7 @@ class RegistryScan(Lines):
                     break
         before = self._before = _Before(
             offset=facts.size,
+            count=facts.count,
             candidates=self.chain.candidates,
             seq=self.seq,
             lines=facts.lines,
@@ -104,6 +110,16 @@ class RegistryScan(Lines):
             self._run = _Run(before)
         self._run.add(line)
         super().line(line)
+
+    def end(self) -> None:
+        """Take notice of the end of the file: of a `gap` there may be no more than a newline."""
+        run, facts = self._run, self.facts
+        if run is not None and facts.ends_damaged and run.cut_off and self._long is None:
+            before, whole = run.before, facts.whole()
+            self._undo(before)
+            facts.size, facts.count = before.offset, before.count
+            facts.torn = Torn(before.offset, whole - before.offset)
+        super().end()
 
     def event(self, line: bytes, fields: dict[str, Any], spot: Spot) -> None:
         """Take down what the registry says of a writer and its file."""

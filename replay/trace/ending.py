@@ -61,7 +61,7 @@ def read_cut_ending(fd: int) -> Ending | None:
     end = _last_two(fd, size)[0]
     for _ in range(_MOST_CUT_OFF):
         _, last, _ = _last_two(fd, end)
-        if last is None or not _is_cut_off(last[:-1]):
+        if last is None or not is_cut_off(last[:-1]):
             return None
         end -= len(last)
         ending = _ending(fd, end, size)
@@ -70,7 +70,7 @@ def read_cut_ending(fd: int) -> Ending | None:
     return None
 
 
-def _is_cut_off(data: bytes) -> bool:
+def is_cut_off(data: bytes) -> bool:
     """Return whether *data* is the beginning of a line, and not all of it."""
     if not data or not data.startswith(_BEGINNING[: len(data)]):
         return False

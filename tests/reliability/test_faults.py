@@ -62,17 +62,6 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     library = tmp_path_factory.mktemp("shim") / "faults.so"
     source = HERE / "faults.c"
     options = ["-O1", "-Wall", "-Werror", "-shared", "-fPIC"]
-        "gcc",
-        "-O1",
-        "-Wall",
-        "-Werror",
-        "-shared",
-        "-fPIC",
-        "-o",
-        library,
-        source,
-        "-ldl",
-    ]
     subprocess.run(["gcc", *options, "-o", library, source, "-ldl"], check=True)
     return library
 
