@@ -411,8 +411,8 @@ def splice_with_new_hashes(case: Case) -> Files:
     name = case.trace()
     lines, n = lines_of(case.files[name]), some_event(case, name)
     theirs = [line for data in case.other.values() for line in lines_of(data)]
-    event = case.rng.choice([line for line in theirs if b'"event_type":"tick"' in line])
-    lines[n] = _foreign(lines[n], event)
+    events = [_foreign(lines[n], line) for line in theirs if b'"event_type":"tick"' in line]
+    lines[n] = case.rng.choice([line for line in events if not line.startswith(lines[n][:-80])])
     return with_lines(case, name, rechained(lines, n))
 
 
