@@ -6,7 +6,7 @@ of them were read again.
 
 import msgspec
 
-from replay.audit.facts import Facts, Span
+from replay.audit.facts import Claim, Facts, Span
 from replay.audit.names import Named, Names, PathKind, ReadDigest, ReadMark, key_of
 from replay.trace.host import Hosts
 
@@ -22,6 +22,9 @@ class Evidence(msgspec.Struct):
         claims_upto: Claims of the registry that were there before the traces were read: later
             ones may name lines that came later.
         prefix: What stands before `step_NN/` in the paths of findings.
+        read_upto: Bytes of each trace, by key, whose lines name what has to be there.  What lines
+            behind name came while others were read, so it may prove an end and nothing else.
+            None: all lines.
     """
 
     kind: PathKind
@@ -30,6 +33,7 @@ class Evidence(msgspec.Struct):
     known: set[str]
     claims_upto: int
     prefix: str
+    read_upto: dict[str, int] | None = None
 
     def facts(self) -> list[Facts]:
         """Return all files, the registry too."""
@@ -79,10 +83,16 @@ def _compare(evidence: Evidence, *, read_digest: ReadDigest, read_mark: ReadMark
         read_digest=read_digest,
         read_mark=read_mark,
     )
-    claims = [claim for facts in evidence.traces.values() for claim in facts.claims]
+    claims: list[Claim] = []
+    late: list[Claim] = []
     if evidence.registry is not None:
-        claims = evidence.registry.claims[: evidence.claims_upto] + claims
-    return names.compare(claims)
+        claims += evidence.registry.claims[: evidence.claims_upto]
+    upto = evidence.read_upto
+    for key, facts in evidence.traces.items():
+        for claim in facts.claims:
+            in_time = upto is None or claim.spot.offset < upto.get(key, 0)
+            (claims if in_time else late).append(claim)
+    return names.compare(claims, late)
 
 
 def _running(evidence: Evidence, proven: set[str], hosts: Hosts) -> dict[str, str]:
