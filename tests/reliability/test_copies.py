@@ -55,8 +55,8 @@ def writers(out: Path, n: int) -> Iterator[None]:
 
 def write(out: Path, number: int) -> None:
     rng = randomness("copies", number)
-    run = 0
-    while os.getppid() != 1:
+    run, parent = 0, os.getppid()
+    while os.getppid() == parent:
         run += 1
         journal = How(durability="none").journal(out)
         for n in range(rng.randrange(1, 9)):
