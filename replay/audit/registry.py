@@ -39,7 +39,7 @@ class _Run:
 
     Attributes:
         before: The state before the first of them.
-        cut_off: Each is the beginning of a line, and not all of it.
+        cut_off: Each wrong one is the beginning of a line, and not all of it.
     """
 
     def __init__(self, before: _Before) -> None:
@@ -53,7 +53,6 @@ class _Run:
         self._digest.update(self._line)
         self._length += len(self._line)
         self._line = line
-        self.cut_off = self.cut_off and is_cut_off(line[:-1])
 
     def fragment(self) -> Fragment:
         """Return all of them, without the last newline."""
@@ -110,6 +109,8 @@ class RegistryScan(Lines):
             self._run = _Run(before)
         self._run.add(line)
         super().line(line)
+        if facts.ends_damaged and self._run.cut_off:
+            self._run.cut_off = is_cut_off(line[:-1])
 
     def end(self) -> None:
         """Take notice of the end of the file: of a `gap` there may be no more than a newline."""
