@@ -44,16 +44,19 @@ class Named:
 class Disk:
     """What a program did below a folder, as far as it is durable, and what is not.
 
-    Attributes:
-        states: A number for each change, so that a test can look at the disk behind each.
+    Args:
+        root: The folder, which is there.
+        n_inside: At so many places anywhere a file may end, besides ends of lines and blocks.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, n_inside: int = 2) -> None:
+        self.n_inside = n_inside
         self.root = root
         self.inodes: dict[int, Inode] = {}
         self.durable: dict[str, dict[str, Named]] = {"": {}}
         self.pending: dict[str, list[Named]] = {"": []}
         self._known: dict[tuple[int, int], int] = {}
+        self._folders: dict[int, str] = {}
 
     # --- What is recorded
 
@@ -63,7 +66,10 @@ class Disk:
 
     def opened(self, path: Any, fd: int, *, fresh: bool) -> None:
         name = self._below(path)
-        if name is None or Path(path).is_dir():
+        if name is None:
+            return
+        if Path(path).is_dir():
+            self._folders[fd] = name
             return
         status = os.fstat(fd)
         key = status.st_dev, status.st_ino
@@ -101,8 +107,8 @@ class Disk:
             self.pending[folder].append(Named(last))
 
     def synced_folder(self, fd: int) -> None:
-        name = self._below(Path(f"/proc/self/fd/{fd}").readlink())
-        if name is not None and name in self.durable:
+        name = self._folders.pop(fd, None)
+        if name in self.durable:
             self.durable[name] = self._view(name, len(self.pending[name]))
             self.pending[name] = []
 
@@ -127,7 +133,7 @@ class Disk:
         """
         unsynced = [n for n, inode in self.inodes.items() if inode.synced < len(inode.data)]
         changed = [folder for folder, changes in self.pending.items() if changes]
-        lengths = [cuts(self.inodes[n], rng) for n in unsynced]
+        lengths = [cuts(self.inodes[n], rng, self.n_inside) for n in unsynced]
         counts = [range(len(self.pending[folder]) + 1) for folder in changed]
         n_states = 1
         for options in (*lengths, *counts):
@@ -160,12 +166,12 @@ class Disk:
         return found
 
 
-def cuts(inode: Inode, rng: random.Random) -> list[tuple[int, int]]:
+def cuts(inode: Inode, rng: random.Random, n_inside: int) -> list[tuple[int, int]]:
     """Return how far a file may reach, and how many bytes at its end may be zeros."""
     begin, end = inode.synced, len(inode.data)
     blocks = range(begin // BLOCK * BLOCK + BLOCK, end, BLOCK)
     lines = [n + 1 for n in range(begin, end - 1) if inode.data[n] == 10]
-    inside = {rng.randrange(begin, end + 1) for _ in range(2)}
+    inside = {rng.randrange(begin, end + 1) for _ in range(n_inside)}
     lengths = sorted({begin, end, *blocks, *lines[-3:], *inside})
     zeros = [(end, end - max(begin, (end - 1) // BLOCK * BLOCK, begin + (end - begin) // 2))]
     return [(length, 0) for length in lengths] + [pair for pair in zeros if pair[1] > 0]

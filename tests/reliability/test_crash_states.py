@@ -112,12 +112,12 @@ def test_what_a_cut_leaves_is_no_tampering_and_goes_on(
         how.journal(out).close()
         for path in out.glob("audit/**/*.jsonl"):
             path.write_bytes(path.read_bytes()[:-30])
-    disk = Disk(out)
+    disk = Disk(out, n_inside=either(2, 40))
     look_over(out, disk)
     rng = randomness("states", story.__name__, durability)
     program = Program(out, how)
     points: list[tuple[dict[str, bytes | None], list[str]]] = []
-    most = either(8, 100)
+    most = either(8, 300)
 
     def step() -> None:
         promised = program.promised()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from replay.audit.audit import audit
 from replay.audit.chain import Chain
 from replay.audit.facts import Facts
-from replay.audit.reading import Place
+from replay.audit.registry import RegistryScan
 from replay.trace.ending import is_cut_off, read_cut_ending, read_ending, read_opening
 from replay.trace.folder import NoTraceError
 from replay.trace.line import GENESIS, SUFFIX_LENGTH, LineError, check, seal
@@ -108,28 +109,18 @@ def as_file(data: bytes) -> None:
         assert reader.offset + reader.torn == len(data)
     facts = scanned(data)
     assert facts.whole() == len(data)
-    fd = os.memfd_create("fuzz")
-    try:
-        os.write(fd, data)
+    with TemporaryFile() as stream:
+        stream.write(data)
+        stream.flush()
+        fd = stream.fileno()
         ending = read_ending(fd)
         assert ending is None or ending.offset <= ending.size == len(data)
         read_cut_ending(fd)
         read_opening(fd)
-        place = Place(f"/proc/self/fd/{fd}", "audit/registry.jsonl", "registry.jsonl")
-        registry = read_registry_of(data, place)
-        assert registry.whole() == len(data)
-    finally:
-        os.close(fd)
-
-
-def read_registry_of(data: bytes, place: Place) -> Facts:
-    from replay.audit.registry import RegistryScan
-
-    facts = Facts(name=place.name, path=place.shown)
-    scan = RegistryScan(facts)
-    scan.read(BytesIO(data), length=len(data))
-    scan.end()
-    return facts
+    registry = RegistryScan(Facts("audit/registry.jsonl", "registry.jsonl"))
+    registry.read(BytesIO(data), length=len(data))
+    registry.end()
+    assert registry.facts.whole() == len(data)
 
 
 def as_folder(data: bytes, out: Path, rng: random.Random) -> None:
