@@ -37,20 +37,26 @@ BEGINNING: Final = {"cut", "missing", "torn", "not_closed", "unregistered", "emp
 def writers(out: Path, n: int) -> Iterator[None]:
     """Let *n* processes write run after run, with forks, while the block runs."""
     pids = []
+    ends, held = os.pipe()
     for number in range(n):
         pid = os.fork()
         if pid == 0:
             try:
+                os.setpgid(0, 0)
                 write(out, number)
             finally:
                 os._exit(1)
+        os.setpgid(pid, pid)
         pids.append(pid)
+    os.close(held)
     try:
         yield
     finally:
         for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+            os.killpg(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+        assert os.read(ends, 1) == b""  # their forks are gone as well
+        os.close(ends)
 
 
 def write(out: Path, number: int) -> None:
