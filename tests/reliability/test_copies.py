@@ -99,7 +99,7 @@ def test_a_copy_of_a_folder_that_is_written_is_a_beginning(
 ) -> None:
     if copy is not by_cp and shutil.which("rsync") is None:
         pytest.skip("rsync is not installed")
-    n_rounds, n_copies = either(2, 40), either(8, 20)
+    n_rounds, n_copies = either(2, 6), either(8, 20)
     n_clean = n_events = 0
     for number in range(n_rounds):
         source = memory / f"out_{number}"
