@@ -14,7 +14,7 @@ READY := .venv/ready
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench pins clean
+.PHONY: help demo test soak check bench pins clean
 
 help:  ## List what can be made
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' Makefile
@@ -24,6 +24,10 @@ demo: $(READY)  ## Run a real workflow, print its report and the next three comm
 
 test: $(READY)  ## Run every test
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(PYTEST_ARGS)
+
+soak: $(READY)  ## Run the whole of the reliability tests: hours, as root with power cuts
+	AUDITFOLD_SOAK=1 $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal \
+	  -o faulthandler_timeout=0 tests/reliability $(PYTEST_ARGS)
 
 check: $(READY)  ## Lint, format, types, layers, doctests
 	$(BIN)/ruff check

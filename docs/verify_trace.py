@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """Check traces of version 1 (docs/trace-format.md) without the package that wrote them.
 
-verify_trace.py FILE... prints `VERDICT FILE[:LINE] WHY` for each trace, registry, or file of a
-folder OUT, and exits 4 for a newer version, else 3 for an error, else 0.  What is not given is not
-at hand, except what a registry that was given names; a writer that still runs has not closed.
+verify_trace.py FILE... prints `VERDICT FILE[:LINE] WHY` for each trace, registry, or file of OUT.
+Exit: 4 a newer version, 3 an error, 0.  Not at hand is what is not given, nor named by a registry.
 """
 
 # ruff: noqa: ANN001, ANN201, ANN204, PLR2004
@@ -59,10 +58,12 @@ class File:
         self.before, self.seq, self.exists = {b"0" * 64}, 0, Path(place).exists()
         self.data = Path(place).read_bytes() if self.exists else b""
         *lines, self.rest = self.data.split(b"\n")
-        self.n, self.excerpt = len(lines) + 1, not self.out and "/traces/trace_" in place
+        self.n, self.excerpt, skip = len(lines) + 1, not self.out and "/traces/trace_" in place, 0
         for n, line in enumerate(lines, 1):
-            named = sha256(line).hexdigest().encode() in b"".join(lines[n : n + 1])
-            if not named or not self.registry:  # a gap line names a cut-off one, which is none
+            for m in range(n, min(n + 30, len(lines)) * self.registry):
+                part = b"\n".join(lines[n - 1 : m]) * (b'"gap"' in lines[m])
+                skip = m if sha256(part).hexdigest().encode() in lines[m] else skip
+            if n > skip:  # a gap line names cut-off ones before it, which are none
                 self.take(n, line, *parse(line))
         self.chained |= self.data > b"" and (self.registry or b'{"v":'.startswith(self.data[:5]))
 
@@ -76,10 +77,9 @@ class File:
             self.before = self.seq = None  # taken as given
         right = [sha256(b"\0" + hash_ + line[:-75]) for hash_ in self.before or ()]
         right = {one.hexdigest().encode() for one in right}
-        stored = {framed[1]} if framed else self.before or set()
+        stored, version = {framed[1]} if framed else self.before or set(), found.get("v")
         fits = framed and (self.before is None or stored & right)
         self.before = stored if fits else stored | right
-        version = found.get("v")
         self.hashes.append(framed[1] if fits and not bad and version == 1 else None)
         if not self.hashes[-1]:
             code = "newer_version" if type(version) is int and version > 1 else f"malformed: {bad}"

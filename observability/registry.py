@@ -14,7 +14,7 @@ import orjson
 
 from observability.files import sync_folder
 from observability.trace_file import JournalError, lock_waiting, open_regular, sync
-from replay.trace.ending import fragment, read_ending
+from replay.trace.ending import fragment, read_cut_ending, read_ending
 from replay.trace.events import Extent, Fragment, RegistryEnd
 from replay.trace.folder import REGISTRY
 from replay.trace.line import Envelope, seal
@@ -88,7 +88,7 @@ class LockedRegistry:
         self._fd = fd
         self._pid = os.getpid()
         self.size = size
-        ending = read_ending(fd)
+        ending = read_ending(fd) or read_cut_ending(fd)
         if ending is None:
             raise JournalError(
                 path,
@@ -96,7 +96,9 @@ class LockedRegistry:
                 "nothing was written. Run: auditfold audit, and move audit/ away to begin anew",
             )
         self.lines, self.hash = ending.lines, ending.hash
-        self._torn: Fragment | None = fragment(fd, ending.offset)
+        # A process that was killed between that newline and the `gap` has left the newline.
+        self._has_newline = size > ending.offset and os.pread(fd, 1, size - 1) == b"\n"
+        self._torn: Fragment | None = fragment(fd, ending.offset, size - self._has_newline)
 
     def end(self) -> RegistryEnd | None:
         """Return the registry as a `writer_opened` names it; None while it is empty."""
@@ -123,7 +125,8 @@ class LockedRegistry:
         if self._torn is not None:
             torn, self._torn = self._torn, None
             gap = payload_json(reason="a line that was cut off", fragment=torn)
-            self._put(b"\n", envelope.encode("gap", gap, seq=self.lines, **stamp))
+            newline = b"" if self._has_newline else b"\n"
+            self._put(newline, envelope.encode("gap", gap, seq=self.lines, **stamp))
         self._put(b"", envelope.encode(event_type, payload, seq=self.lines, **stamp))
         sync(self._fd)
 

@@ -1,14 +1,12 @@
 """What holds for every test."""
 
-import os
 import signal
 import threading
-from typing import Final
 
 import pytest
 from hypothesis import settings
 
-_SOAK: Final = "AUDITFOLD_SOAK"
+from tests.reliability.tier import PROPERTY, SOAK
 
 # A time limit for one example fails when the disk or the other core is busy.  The
 # parent is hypothesis's own choice: under CI the same examples every time.
@@ -26,14 +24,29 @@ if threading.current_thread() is threading.main_thread():
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the tests that take minutes."""
-    config.addinivalue_line("markers", f"soak: takes minutes; run where {_SOAK}=1")
+    config.addinivalue_line("markers", "soak: takes minutes; run where AUDITFOLD_SOAK=1")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the tests out that take minutes, unless they were asked for."""
-    if os.environ.get(_SOAK) == "1":
+    if SOAK:
         return
     long = [item for item in items if item.get_closest_marker("soak") is not None]
     if long:
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item.get_closest_marker("soak") is None]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests of reliability did: tier, seed, counts, seconds."""
+    told = [
+        str(value)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == PROPERTY and report.when == "call"
+    ]
+    if told:
+        terminalreporter.section("reliability")
+        for line in sorted(told):
+            terminalreporter.write_line(line)

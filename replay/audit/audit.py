@@ -199,17 +199,34 @@ class _Audit:
         """Compare files; look again at those that a writer may have gone on with."""
         patience = time.monotonic() + _PATIENCE_S
         for n in range(_ROUNDS):
-            judged = judge(
-                self.evidence, self._hosts, read_digest=self._digest, read_mark=self._mark
-            )
-            self._absent = judged.absent
+            late = n >= _ROUNDS // 2
+            if n == _ROUNDS // 2:
+                self._freeze()
+            judged = self._compare()
             # Looking at what is not suspect is for what it may say of others, and ends: a file
-            # that grows all the time would be read for ever.
-            keys = judged.suspects if n >= _ROUNDS // 2 or not judged.suspects else self._places
+            # that grows all the time would be read for ever.  What proves the end of a fork stands
+            # in another file.
+            few = late and judged.suspects and not self._has_fork(judged.suspects)
+            keys = judged.suspects if few else self._places
             while not self._changed(judged, keys):
                 if time.monotonic() > patience or not self._is_opening():
                     return
                 time.sleep(_PAUSE_S)
+        self._compare()
+
+    def _compare(self) -> Judgement:
+        judged = judge(self.evidence, self._hosts, read_digest=self._digest, read_mark=self._mark)
+        self._absent = judged.absent
+        return judged
+
+    def _freeze(self) -> None:
+        """Let what is read from now on prove ends, and name nothing that would have to be read."""
+        self.evidence.read_upto = {key: f.size for key, f in self.evidence.traces.items()}
+
+    def _has_fork(self, keys: Iterable[str]) -> bool:
+        """Return whether the last writer of one of the files is a fork."""
+        found = [self.evidence.traces[key] for key in keys if key in self.evidence.traces]
+        return any(facts.spans and facts.spans[-1].parent is not None for facts in found)
 
     def report(self, *, check_outputs: bool) -> AuditReport:
         """Return what was found."""
@@ -238,12 +255,12 @@ class _Audit:
 
     def _changed(self, judged: Judgement, keys: Iterable[str]) -> bool:
         """Read again what has changed among *keys*; return whether anything has."""
-        changed = self._reread_registry()
-        if judged.absent:
-            changed = self._read_new() or changed
+        changed = bool(judged.absent) and self._read_new()
         for key in list(keys):
             changed = self._reread(key) or changed
-        return self._reread_as_traces() or changed
+        changed = self._reread_as_traces() or changed
+        # Last: a writer stands there, and is named, before it writes on.
+        return self._reread_registry() or changed
 
     def _is_opening(self) -> bool:
         """Return whether a file is empty and so young that a writer may be about to fill it."""

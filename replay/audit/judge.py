@@ -13,8 +13,8 @@ from replay.audit.anchors import (
     compare_anchors,
     compare_heads,
 )
-from replay.audit.facts import Facts, Span
-from replay.audit.names import Named, Names, PathKind, ReadDigest, ReadMark
+from replay.audit.facts import Claim, Facts, Span
+from replay.audit.names import Named, Names, PathKind, ReadDigest, ReadMark, key_of
 from replay.trace.host import Hosts
 
 
@@ -32,6 +32,9 @@ class Evidence(msgspec.Struct):
         heads: The heads, as they were before the traces were read.
         anchors: What was kept elsewhere.
         require_anchor: Lines that no anchor proves are an error.
+        read_upto: Bytes of each trace, by key, whose lines name what has to be there.  What lines
+            behind name came while others were read, so it may prove an end and nothing else.
+            None: all lines.
     """
 
     kind: PathKind
@@ -43,6 +46,7 @@ class Evidence(msgspec.Struct):
     heads: list[Head] = []
     anchors: list[Anchor] = []
     require_anchor: bool = False
+    read_upto: dict[str, int] | None = None
 
     def facts(self) -> list[Facts]:
         """Return all files, the registry too."""
@@ -72,6 +76,7 @@ def judge(
     running = _running(evidence, named.proven, hosts)
     for key, facts in evidence.traces.items():
         _judge_trace(facts, evidence, running, proven=key in named.proven)
+    _judge_copies(evidence)
     if evidence.registry is not None:
         _judge_registry(evidence.registry, evidence, running=bool(running))
     compare_anchors(evidence.anchors, evidence.registry)
@@ -100,11 +105,16 @@ def _compare(evidence: Evidence, *, read_digest: ReadDigest, read_mark: ReadMark
         read_digest=read_digest,
         read_mark=read_mark,
     )
-    claims = [claim for facts in evidence.traces.values() for claim in facts.claims]
-    claims += [claim for anchor in evidence.anchors for claim in anchor.claims]
+    claims = [claim for anchor in evidence.anchors for claim in anchor.claims]
+    late: list[Claim] = []
     if evidence.registry is not None:
-        claims = evidence.registry.claims[: evidence.claims_upto] + claims
-    return names.compare(claims)
+        claims += evidence.registry.claims[: evidence.claims_upto]
+    upto = evidence.read_upto
+    for key, facts in evidence.traces.items():
+        for claim in facts.claims:
+            in_time = upto is None or claim.spot.offset < upto.get(key, 0)
+            (claims if in_time else late).append(claim)
+    return names.compare(claims, late)
 
 
 def _running(evidence: Evidence, proven: set[str], hosts: Hosts) -> dict[str, str]:
@@ -209,6 +219,32 @@ def _judge_anchored(evidence: Evidence) -> None:
             behind = facts.lines - anchored
             message = f"{behind} of {facts.lines} lines are behind the last anchor, want none"
             facts.report("unanchored", None, message)
+
+
+def _judge_copies(evidence: Evidence) -> None:
+    """Report writers whose lines stand in two files: every event of a copy would count twice.
+
+    Where a line at hand says which file is the writer's own, that one is left alone.
+    """
+    found: dict[str, list[tuple[str, Span]]] = {}
+    for key, facts in evidence.traces.items():
+        if not facts.excerpt:
+            for writer, span in {span.writer: span for span in reversed(facts.spans)}.items():
+                found.setdefault(writer, []).append((key, span))
+    copied = {writer: places for writer, places in found.items() if len(places) > 1}
+    if not copied:
+        return
+    own = {
+        claim.extent.writer: key_of(claim.extent.path)
+        for facts in evidence.facts()
+        for claim in facts.claims
+    }
+    for writer, places in copied.items():
+        for key, span in places:
+            if key != own.get(writer):
+                others = ", ".join(evidence.traces[k].path for k, _ in places if k != key)
+                message = f"writer {writer} stands in {others} as well, want one file of each"
+                evidence.traces[key].report("bad_session", span.spot, message)
 
 
 def _judge_registry(registry: Facts, evidence: Evidence, *, running: bool) -> None:

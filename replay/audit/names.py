@@ -81,9 +81,12 @@ class Names:
         self._said: set[tuple[str, object]] = set()
         self.found = Named()
 
-    def compare(self, claims: Iterable[Claim]) -> Named:
-        """Report what *claims* name and the files do not hold."""
-        for claim in claims:
+    def compare(self, claims: Iterable[Claim], late: Iterable[Claim] = ()) -> Named:
+        """Report what *claims* name and the files do not hold.
+
+        What *late* ones name may have come after the files were read: it need not be there.
+        """
+        for claim in (*claims, *filter(self._is_reached, late)):
             if claim.extent.path == REGISTRY_NAME:
                 if self._registry is not None and self._registry.kind != "absent":
                     self._check("registry", self._registry, claim)
@@ -99,6 +102,16 @@ class Names:
         for key, claim in self._cut.items():
             self._report_cut(self._target(key), claim)
         return self.found
+
+    def _is_reached(self, claim: Claim) -> bool:
+        """Return whether so much as *claim* names was read."""
+        target = self._registry if claim.said_as == "registry" else None
+        if claim.said_as != "registry":
+            target = self._files.get(self._key(claim) or "")
+        if target is None or claim.extent.lines > target.lines:
+            return False
+        fragment = claim.extent.fragment
+        return fragment is None or fragment.offset + fragment.length <= target.whole()
 
     def _target(self, key: str) -> Facts:
         if key == "registry" and self._registry is not None:

@@ -4,6 +4,7 @@ A writer asks before it continues a file or names one; only the end is read, by 
 """
 
 import os
+import sys
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -14,6 +15,8 @@ from replay.trace.line import GENESIS, MAX_LINE, LineError, check, continues, st
 
 _BLOCK: Final = 1 << 16
 _FIRST_LINE: Final = 1 << 12  # bytes that hold nearly every first line
+_BEGINNING: Final = b'{"v":'
+_MOST_CUT_OFF: Final = 1_000
 _BOUNDS: Final = 3  # newlines that bound two whole lines; none is longer than MAX_LINE
 
 
@@ -43,9 +46,48 @@ def read_ending(fd: int) -> Ending | None:
     An empty file, and one that holds a fragment alone, end in line 0.  Cost: about 30 us.
     """
     size = os.fstat(fd).st_size
-    offset, last, before = _last_two(fd, size)
+    return _ending(fd, size, size)
+
+
+def read_cut_ending(fd: int) -> Ending | None:
+    """Return how the registry open at *fd* ends where its last whole line is one that was cut off.
+
+    A process that puts a newline and a `gap` behind a fragment may be killed in the middle of
+    it; what the fragment was then stands there like a line.  All such lines belong to what is
+    behind `offset`.  None if the last line is not the beginning of one, or no right line, nor
+    the beginning of the file, stands before.
+    """
+    size = os.fstat(fd).st_size
+    end = _last_two(fd, size)[0]
+    for _ in range(_MOST_CUT_OFF):
+        _, last, _ = _last_two(fd, end)
+        if last is None or not is_cut_off(last[:-1]):
+            return None
+        end -= len(last)
+        ending = _ending(fd, end, size)
+        if ending is not None:
+            return ending
+    return None
+
+
+def is_cut_off(data: bytes) -> bool:
+    """Return whether *data* is the beginning of a line, and not all of it."""
+    if not data or not data.startswith(_BEGINNING[: len(data)]):
+        return False
+    for more in (b"", b"0"):  # a number may have been cut behind its sign or point
+        try:
+            msgspec.json.decode(data + more)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            if "truncated" in str(error):
+                return True
+    return False
+
+
+def _ending(fd: int, upto: int, size: int) -> Ending | None:
+    """Return how the first *upto* of the *size* bytes of a file end."""
+    offset, last, before = _last_two(fd, upto)
     if last is None:
-        return Ending(0, GENESIS, None, None, 0, size) if size <= MAX_LINE else None
+        return Ending(0, GENESIS, None, None, 0, size) if upto <= MAX_LINE else None
     here = stored_hash(last)
     try:
         fields = check(last)
@@ -79,10 +121,11 @@ def _last_two(fd: int, size: int) -> tuple[int, bytes | None, bytes | None]:
     return begin + end, last, before
 
 
-def fragment(fd: int, offset: int) -> Fragment | None:
-    """Return what stands from *offset* to the end of the file, or None if nothing does."""
+def fragment(fd: int, offset: int, end: int | None = None) -> Fragment | None:
+    """Return what stands from *offset* to *end*, or that of the file; None if nothing does."""
     digest, length = sha256(), 0
-    while block := os.pread(fd, 1 << 20, offset + length):
+    left = sys.maxsize if end is None else end - offset
+    while block := os.pread(fd, min(1 << 20, left - length), offset + length):
         digest.update(block)
         length += len(block)
     return Fragment(offset, length, digest.hexdigest()) if length else None

@@ -86,6 +86,35 @@ def test_a_registry_cut_anywhere_is_never_complete(tmp_path: Path) -> None:
     assert audited(folder).exit_code() == 0
 
 
+def test_what_is_left_of_a_gap_in_the_registry_is_torn(tmp_path: Path) -> None:
+    """A process was killed while it mended the registry: that is no tampering."""
+    folder = save(small_run(), tmp_path)
+    whole = (folder / REGISTRY).read_bytes()
+    left = b'{"v":1,"seq":2,"time\n{"v":1,"seq":2'
+    for n in range(22, len(left)):
+        (folder / REGISTRY).write_bytes(whole + left[:n])
+
+        report = audited(folder)
+
+        assert codes(report) == [("torn", REGISTRY, 3)]
+        assert report.findings[0].offset == len(whole)
+        assert f"{n} bytes behind" in report.findings[0].message
+        assert report.verdict is Verdict.INTACT_PREFIX
+    (folder / REGISTRY).write_bytes(whole + b'{"v":1}\n')
+    assert audited(folder).verdict is Verdict.TAMPERED
+
+
+def test_a_copy_of_a_trace_beside_it_is_told_and_the_registered_one_is_not(tmp_path: Path) -> None:
+    """Every event of it would count twice."""
+    folder = save(many_nodes(1, ALICE, BOB), tmp_path)
+    (folder / OTHER).write_bytes((folder / TRACE).read_bytes())
+
+    report = audited(folder)
+
+    assert {(code, path) for code, path, _ in codes(report)} == {("bad_session", OTHER)}
+    assert report.verdict is Verdict.TAMPERED
+
+
 # --- Whole files
 
 

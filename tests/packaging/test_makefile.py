@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-TARGETS = ["help", "demo", "test", "check", "bench", "pins", "clean"]
+TARGETS = ["help", "demo", "test", "soak", "check", "bench", "pins", "clean"]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ The forger may write every file, makes chains and the registry anew, and knows t
 audit is that of somebody who has the operator's verifier key, as docs/signing.md says.
 """
 
-import os
 import random
 import shutil
 import subprocess
@@ -23,6 +22,7 @@ from replay.audit.checkpoint import Checkpoint, split_note
 from replay.audit.merkle import Tree
 from replay.findings import Verdict
 from replay.trace.line import GENESIS, seal
+from tests.reliability.tier import either
 from tests.sealing.signed import (
     WORKFLOW,
     Signer,
@@ -369,7 +369,7 @@ def test_a_link_in_the_place_of_a_head_is_not_followed(signer: Signer, tmp_path:
     assert codes(signer.audit(out)) == {"unsealed"}
 
 
-TRIES = 1000 if os.environ.get("AUDITFOLD_SOAK") == "1" else 20
+TRIES = either(20, 1_000)
 
 
 def test_the_keys_of_one_moment_forge_nothing_that_was_sealed_before(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from observability.journal import Journal, JournalError
 from observability.signing.keys import VARIABLE
 from replay.audit import seals
 from replay.findings import Verdict
+from tests.reliability.tier import either
 from tests.sealing.signed import WORKFLOW, Signer, codes
 from tests.writing.oracle import count
 
@@ -71,7 +72,7 @@ def killed_life(out: Path, signer: Signer, seconds: float) -> int:
         return len(pipe.read())
 
 
-CYCLES = 200 if os.environ.get("AUDITFOLD_SOAK") == "1" else 20
+CYCLES = either(20, 200)
 
 
 def test_a_killed_signing_writer_never_looks_tampered_with(tmp_path: Path) -> None:

@@ -201,10 +201,10 @@ class Writer:
         whole = {"trace": self.file.extent(self.id), **payload}
         self._append(self.out.registry, event_type, orjson.dumps(whole))
 
-    def note_gap(self) -> None:
-        """Put a newline behind the registry's fragment, and the line that names it."""
+    def note_gap(self, *, at: int | None = None) -> None:
+        """Put a newline behind the registry's fragment, which begins *at*, and name it."""
         registry = self.out.registry
-        torn = registry.fragment(registry.data.rfind(b"\n") + 1)
+        torn = registry.fragment(registry.data.rfind(b"\n") + 1 if at is None else at)
         registry.data += b"\n"
         payload = {"reason": "a line that was cut off", "fragment": torn}
         self._append(registry, "gap", orjson.dumps(payload))

@@ -288,6 +288,22 @@ def registry_gap(v: Vector) -> None:
 
 
 @vector("valid")
+def registry_gap_cut(v: Vector) -> None:
+    """A process was killed inside the gap line of the registry: the next gap names that as well."""
+    out = Out()
+    Writer(out, ALICE).small_run()
+    torn = b'{"v":1,"seq":2,"timestamp":"2026-03-14T'
+    out.registry.data += torn + b"\n" + torn[:17]
+    w = Writer(out, BOB, file=OF_BOB)
+    w.open(registered=False)
+    w.note_gap(at=len(out.registry.data) - len(torn) - 18)
+    w.register("writer_opened")
+    w.close()
+    Writer(out, CAROL).small_run()
+    v.folder(out)
+
+
+@vector("valid")
 def no_run_id(v: Vector) -> None:
     """A writer outside any run: run_id is absent."""
     out = Out()

@@ -3,7 +3,10 @@
 import errno
 import fcntl
 import os
+import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from hashlib import sha256
@@ -23,6 +26,7 @@ from tests.writing.oracle import (
 )
 
 WORKFLOW = "step_04_registry"
+VERIFIER = Path(__file__).parents[2] / "docs" / "verify_trace.py"
 
 
 def run(out: Path, n: int = 1) -> None:
@@ -70,6 +74,53 @@ def test_every_cut_of_the_first_line_gets_a_newline_and_a_gap(memory: Path) -> N
 
         assert_complete(out)
         assert (out / REGISTRY).read_bytes().startswith(data[:cut])
+
+
+def test_every_cut_of_newline_and_gap_is_named_by_the_next_gap(memory: Path) -> None:
+    """A process that mended a cut-off line was killed in the middle of that, and nobody went on."""
+    run(memory / "whole")
+    data = (memory / "whole" / REGISTRY).read_bytes()
+    begin = data.rfind(b"\n", 0, -1) + 1
+    mended = memory / "mended"
+    place(mended, memory / "whole", data[: begin + 300])
+    run(mended, 2)
+    told = (mended / REGISTRY).read_bytes()
+    newline = begin + 300
+    end = told.index(b"\n", newline + 1) + 1
+    for cut in range(newline + 1, end, 7 if end - newline > 100 else 1):
+        out = memory / str(cut)
+        place(out, memory / "whole", told[:cut])
+
+        run(out, 2)
+        run(out, 3)
+
+        assert_complete(out)
+        assert (out / REGISTRY).read_bytes().startswith(told[:cut])
+
+
+def test_a_registry_that_was_cut_off_again_and_again_is_continued(memory: Path) -> None:
+    run(memory)
+    path = memory / REGISTRY
+    rng = random.Random(1)
+    for n in range(40):
+        data = path.read_bytes()
+        begin = data.rfind(b"\n", 0, -1) + 1
+        # With the inner hash at its end a part of a line looks framed.
+        inner = data.find(b'"},"hash"', begin) + 2
+        cut = inner if n % 4 == 0 and inner > begin + 2 else rng.randrange(begin + 1, len(data))
+        path.write_bytes(data[:cut] + (b"\n" if n % 3 else b""))
+
+        run(memory, n)
+
+    assert_complete(memory)
+    verified = subprocess.run([sys.executable, VERIFIER, memory], check=False)
+    assert verified.returncode == 0
+
+
+def place(out: Path, whole: Path, registry: bytes) -> None:
+    (out / BASE).parent.mkdir(parents=True)
+    (out / BASE).write_bytes((whole / BASE).read_bytes())
+    (out / REGISTRY).write_bytes(registry)
 
 
 @pytest.mark.parametrize("data", [b"\n", b"garbage\n", b"{}\n", b"\x00" * 5_000_000, b"x\n" * 99])
