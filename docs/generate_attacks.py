@@ -13,7 +13,8 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.reliability.attacks import ATTACKS, Attack  # noqa: E402 - tests are no package to install
+from tests.reliability.attacks import Attack  # noqa: E402 - tests are no package to install
+from tests.reliability.signed_attacks import ATTACKS  # noqa: E402 - as above
 
 PAGE: Final = ROOT / "docs" / "auditing.md"
 
@@ -34,7 +35,7 @@ def row(one: Attack) -> str:
     """Return the row of one attack."""
     by = " ".join(f"`{code}`" for code in one.by) or "-"
     kept = "shows it" if one.kept else "still there" if one.found == "complete" else "-"
-    return f"| {one.says} | {one.found} | {by} | {kept} | {one.with_vkey or '-'} |\n"
+    return f"| {one.says} | {one.found} | {by} | {kept} | {one.with_vkey} |\n"
 
 
 def generated(page: str) -> str:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from tests.docs.pages import root
-from tests.reliability.attacks import ATTACKS
+from tests.reliability.signed_attacks import ATTACKS
 
 
 def test_the_table_is_that_of_the_tests() -> None:

@@ -84,7 +84,8 @@ class Attack:
         by: Codes of findings, one of which is there; empty where nothing is found.
         kept: Whether the registry's end, kept elsewhere, shows it.
         do: The attack.
-        with_vkey: The verdict where every writer must be certified; None while that is not tested.
+        with_vkey: The verdict where every writer signs and must be certified.
+        signed: It is an attack on signatures: the folder is signed in any case.
     """
 
     name: str
@@ -93,19 +94,26 @@ class Attack:
     by: tuple[str, ...]
     kept: bool
     do: Callable[[Case], Files]
-    with_vkey: Found | None = None
+    with_vkey: Found
+    signed: bool = False
 
 
 ATTACKS: Final[list[Attack]] = []
 Do = Callable[[Case], Files]
 
 
-def attack(*by: str, found: Found = "tampered", kept: bool = False) -> Callable[[Do], Do]:
+def attack(
+    *by: str,
+    found: Found = "tampered",
+    kept: bool = False,
+    with_vkey: Found = "tampered",
+    signed: bool = False,
+) -> Callable[[Do], Do]:
     """Register an attack whose docstring is what the enemy does."""
 
     def register(do: Do) -> Do:
         says = " ".join((do.__doc__ or "").split())
-        ATTACKS.append(Attack(do.__name__, says, found, by, kept, do))
+        ATTACKS.append(Attack(do.__name__, says, found, by, kept, do, with_vkey, signed))
         return do
 
     return register
@@ -386,7 +394,7 @@ def put_a_link(case: Case) -> Files:
     return {**case.files, name: Link("copy"), "audit/step_04/copy": case.files[name]}
 
 
-@attack(found="complete")
+@attack(found="complete", with_vkey="complete")
 def change_the_times(case: Case) -> Files:
     """Change the times of a file. They are no evidence, and nothing is read from them."""
     name = case.rng.choice([REGISTRY, *case.traces()])
@@ -526,13 +534,13 @@ def roll_back_the_registry(case: Case) -> Files:
     return {**case.files, REGISTRY: b"".join(lines[:n])}
 
 
-@attack(found="complete", kept=True)
+@attack(found="complete", kept=True, with_vkey="complete")
 def cut_off_the_last_line_of_the_registry(case: Case) -> Files:
     """Take away the last line of the registry, which is as a kill would leave it."""
     return {**case.files, REGISTRY: b"".join(lines_of(case.files[REGISTRY])[:-1])}
 
 
-@attack(found="complete", kept=True)
+@attack(found="complete", kept=True, with_vkey="complete")
 def roll_back_everything(case: Case) -> Files:
     """Put the whole folder back to what it was after an earlier run."""
     return dict(case.rng.choice(case.earlier))

@@ -10,7 +10,6 @@ import pytest
 from replay.audit.audit import audit
 from replay.trace.line import stored_hash
 from tests.reliability.attacks import (
-    ATTACKS,
     REGISTRY,
     Aged,
     Attack,
@@ -22,8 +21,10 @@ from tests.reliability.attacks import (
 )
 from tests.reliability.conftest import Tell
 from tests.reliability.evidence import history
+from tests.reliability.signed_attacks import ATTACKS
 from tests.reliability.tier import either, randomness
 from tests.reliability.writing import How, files_of
+from tests.sealing.signed import Signer
 
 Histories = list[list[Folder]]
 
@@ -34,6 +35,19 @@ def histories(tmp_path_factory: pytest.TempPathFactory) -> Histories:
     folder = tmp_path_factory.mktemp("histories")
     rng = randomness("histories")
     return [history(folder / str(n), How(durability="none"), rng) for n in range(either(3, 12))]
+
+
+@pytest.fixture(scope="module")
+def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
+    return Signer(tmp_path_factory.mktemp("operator"), certified=500)
+
+
+@pytest.fixture(scope="module")
+def signed_histories(tmp_path_factory: pytest.TempPathFactory, signer: Signer) -> Histories:
+    """The same by writers that sign.  Without their heads, which the enemy has deleted."""
+    folder, rng = tmp_path_factory.mktemp("signed"), randomness("histories")
+    how = How(durability="none", signing_key=signer.file)
+    return [history(folder / str(n), how, rng) for n in range(either(3, 12))]
 
 
 def put(files: Files, out: Path) -> None:
@@ -76,9 +90,32 @@ def test_what_is_attacked_is_complete_and_of_many_kinds(histories: Histories, me
 
 
 @pytest.mark.parametrize("one", ATTACKS, ids=[one.name for one in ATTACKS])
-def test_an_attack_gets_the_right_verdict(
-    histories: Histories, memory: Path, one: Attack, tell: Tell
+def test_an_attack_on_a_signed_folder_gets_the_right_verdict(
+    signed_histories: Histories, signer: Signer, memory: Path, one: Attack, tell: Tell
 ) -> None:
+    """By one who asks for the operator's key."""
+    rng = randomness("signed attack", one.name)
+    n_instances = either(10, 1_000)
+    codes: Counter[str] = Counter()
+    for n in range(n_instances):
+        mine, other = rng.sample(signed_histories, 2)
+        files = one.do(Case(dict(mine[-1]), mine[:-1], other[-1], rng))
+        out = memory / str(n)
+        put(files, out)
+
+        report = signer.audit(out)
+
+        assert report.verdict.value == one.with_vkey, (n, report.findings)
+        codes.update({found.code for found in report.findings if found.severity == "error"})
+        shutil.rmtree(out)
+    tell(instances=n_instances, verdict=one.with_vkey, codes=" ".join(sorted(codes)) or "-")
+
+
+@pytest.mark.parametrize("one", ATTACKS, ids=[one.name for one in ATTACKS])
+def test_an_attack_gets_the_right_verdict(
+    histories: Histories, signed_histories: Histories, memory: Path, one: Attack, tell: Tell
+) -> None:
+    histories = signed_histories if one.signed else histories
     rng = randomness("attack", one.name)
     n_instances = either(20, 1_000)
     codes: Counter[str] = Counter()

@@ -29,10 +29,12 @@ class How:
     """How a writer writes."""
 
     durability: Durability = "interval"
+    signing_key: Path | None = None
 
     def journal(self, out: Path, **options: Any) -> Journal:
         """Open a journal in *out*."""
-        return Journal(out, WORKFLOW, durability=self.durability, **options)
+        signing = {"durability": self.durability, "signing_key": self.signing_key}
+        return Journal(out, WORKFLOW, **signing, **options)  # type: ignore[arg-type]
 
 
 def text_of(name: str, size: int) -> str:
