@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from observability.signing.keys import SigningKey, write_key
 from tests.reliability.tier import PROPERTY, said
 
 _MEMORY = Path("/dev/shm")
@@ -24,6 +25,16 @@ def memory(tmp_path: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="auditfold-", dir=_MEMORY))
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["plain", "signed"])
+def signing_key(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    """The key of writers that sign, and none: what holds for the ones holds for the others."""
+    if request.param == "plain":
+        return None
+    path = tmp_path / "operator.key"
+    write_key(path, SigningKey.new("ops.example"))
+    return path
 
 
 @pytest.fixture

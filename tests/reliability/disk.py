@@ -56,6 +56,7 @@ class Disk:
         self.durable: dict[str, dict[str, Named]] = {"": {}}
         self.pending: dict[str, list[Named]] = {"": []}
         self._known: dict[tuple[int, int], int] = {}
+        self._paths: dict[int, Path] = {}  # where each was opened
         self._folders: dict[int, str] = {}
 
     # --- What is recorded
@@ -75,6 +76,7 @@ class Disk:
         key = status.st_dev, status.st_ino
         if fresh or key not in self._known:
             self._known[key] = len(self.inodes)
+            self._paths[len(self.inodes)] = Path(path)
             data = bytearray(Path(path).read_bytes())
             self.inodes[self._known[key]] = Inode(data, len(data))
             folder, _, last = name.rpartition("/")
@@ -84,6 +86,13 @@ class Disk:
         status = os.fstat(fd)
         number = self._known.get((status.st_dev, status.st_ino))
         return None if number is None else self.inodes[number]
+
+    def grown(self, fd: int) -> None:
+        """Take in what was written by a stream, which calls no function of `os`."""
+        inode = self.of(fd)
+        if inode is not None and os.fstat(fd).st_size > len(inode.data):
+            number = next(n for n, known in self.inodes.items() if known is inode)
+            inode.data += self._paths[number].read_bytes()[len(inode.data) :]
 
     def made(self, path: Any) -> None:
         name = self._below(path)
@@ -198,6 +207,7 @@ def record(disk: Disk, step: Any) -> Iterator[None]:
         return n
 
     def syncing(fd: int) -> None:
+        disk.grown(fd)
         os_fsync(fd)
         inode = disk.of(fd)
         if inode is not None:

@@ -103,11 +103,15 @@ STORIES: Final[list[Callable[[Program], None]]] = [
 @pytest.mark.parametrize("durability", POLICIES)
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
 def test_what_a_cut_leaves_is_no_tampering_and_goes_on(
-    memory: Path, story: Callable[[Program], None], durability: Durability, tell: Tell
+    memory: Path,
+    story: Callable[[Program], None],
+    durability: Durability,
+    signing_key: Path | None,
+    tell: Tell,
 ) -> None:
     out = memory / "out"
     out.mkdir()
-    how = How(durability=durability)
+    how = How(durability=durability, signing_key=signing_key)
     if story is behind_torn_files:
         how.journal(out).close()
         for path in out.glob("audit/**/*.jsonl"):

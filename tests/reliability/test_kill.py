@@ -76,10 +76,10 @@ def kill_writers(out: Path, how: How, cycle: int, rng: random.Random) -> list[st
 
 @pytest.mark.parametrize("durability", POLICIES)
 def test_killed_writers_lose_nothing_acknowledged(
-    memory: Path, durability: Durability, tell: Tell
+    memory: Path, durability: Durability, signing_key: Path | None, tell: Tell
 ) -> None:
     n_cycles = either(34, 3_334)
-    how = How(durability=durability)
+    how = How(durability=durability, signing_key=signing_key)
     rng = randomness("kill", durability)
     n_acknowledged = n_torn = 0
     acknowledged: list[str] = []

@@ -181,9 +181,9 @@ def promised(acknowledged: dict[str, list[tuple[str, int]]], durability: Durabil
 
 @pytest.mark.parametrize("durability", POLICIES)
 def test_a_power_cut_takes_nothing_that_was_promised(
-    device: Device, durability: Durability, tell: Tell
+    device: Device, durability: Durability, signing_key: Path | None, tell: Tell
 ) -> None:
-    how = How(durability=durability)
+    how = How(durability=durability, signing_key=signing_key)
     rng = randomness("power", durability)
     n_cuts = either(8, 500)
     n_promised = n_acknowledged = n_torn = 0
