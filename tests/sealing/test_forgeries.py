@@ -1,0 +1,92 @@
+"""Lines that nobody with a key has sealed, and files that are genuine and in the wrong place.
+
+The forger has no key and knows all that stands in the folder, certificates too: they are public.
+"""
+
+import shutil
+from pathlib import Path
+
+import orjson
+import pytest
+
+from replay.findings import Verdict
+from replay.trace.line import stored_hash
+from tests.sealing.signed import Signer, codes, edited, forge, lines_of, place_of, rechained, write
+
+TRACE = "audit/step_04/trace_04.jsonl"
+NOBODY = "20300101t000000-aaaaaaaaaa"
+GONE = {"host": "gone", "boot_id": "gone", "pid": 1, "start_time": "1", "pid_ns": "pid:[1]"}
+
+
+@pytest.fixture
+def signer(tmp_path: Path) -> Signer:
+    (tmp_path / "keys").mkdir()
+    return Signer(tmp_path / "keys", certified=8)
+
+
+def begin_as_nobody(out: Path, **opened: object) -> str:
+    """Begin a writer under the certificate of another one, and return its file's name."""
+    name = f"audit/step_04/trace_04.{NOBODY}.jsonl"
+    lines = lines_of(out / TRACE)
+    said = lines[place_of(lines, "message")]
+    own = {"writer": NOBODY, "epoch_seconds": 1.5}
+    first = edited(lines[0], process=GONE, **own, **opened)
+    forged = rechained([first, *[edited(said, text="forged", **own)] * 20])
+    (out / name).write_bytes(b"".join(forged))
+    digits = stored_hash(forged[0]) or b""
+    extent = {"path": name, "writer": NOBODY, "lines": 1, "hash": digits.decode()}
+    registry = lines_of(out / "audit/registry.jsonl")
+    line = edited(registry[0], writer=NOBODY, trace=extent, follows=None)
+    (out / "audit/registry.jsonl").write_bytes(b"".join(rechained([*registry, line])))
+    return name
+
+
+def test_a_path_without_a_hash_proves_no_end(signer: Signer, tmp_path: Path) -> None:
+    """A forged writer that named its own file, and no line of it, was complete with --vkey."""
+    out = tmp_path / "out"
+    write(out, 30, signing_key=signer.file)
+    itself = f"audit/step_04/trace_04.{NOBODY}.jsonl"
+    for extent in (
+        {"path": itself, "writer": None, "lines": 0, "hash": None},
+        {"path": itself, "writer": NOBODY, "lines": 21, "hash": None},
+        {"path": itself, "writer": NOBODY, "lines": 0, "hash": "0" * 64},
+    ):
+        forged = Path(shutil.copytree(out, tmp_path / "forged"))
+
+        begin_as_nobody(forged, follows=extent)
+
+        report = signer.audit(forged)
+        assert "not_closed" in codes(report)
+        assert report.exit_code() == 3
+        shutil.rmtree(forged)
+
+
+@pytest.mark.parametrize("key", ["a+00000000+\u00e9", "a+00000000+", "+00000000+AA==", "\u00e9", 7])
+def test_a_key_that_is_none_breaks_the_seal_and_not_the_audit(
+    key: object, signer: Signer, tmp_path: Path
+) -> None:
+    """Base64 that was not ASCII ended the audit by a ValueError."""
+    out = tmp_path / "out"
+    write(out, 300, signing_key=signer.file)
+    rotated = Path(shutil.copytree(out, tmp_path / "rotated"))
+    certified = Path(shutil.copytree(out, tmp_path / "certified"))
+
+    forge(
+        out, lambda lines: [edited(lines[0], signing={"key": key, "certificate": ""}), *lines[1:]]
+    )
+    forge(rotated, lambda lines: [_with_key(line, key) for line in lines])
+    text = f"auditfold/certificate\n{key}\n\n\u2014 a AAAAAAA=\n"
+    first = {"key": orjson.loads(lines_of(certified / TRACE)[0])["signing"]["key"]}
+    forge(
+        certified,
+        lambda lines: [edited(lines[0], signing={**first, "certificate": text}), *lines[1:]],
+    )
+
+    for folder in (out, rotated, certified):
+        report = signer.audit(folder)
+        assert report.verdict is Verdict.TAMPERED
+        assert "unsealed" in codes(report)
+
+
+def _with_key(line: bytes, key: object) -> bytes:
+    return edited(line, key=key) if orjson.loads(line)["event_type"] == "key_rotated" else line
