@@ -77,7 +77,7 @@ class SigningKey:
         text = text.strip()
         if not text.startswith(_PRIVATE):
             raise KeyTextError(f"no signing key: want {_PRIVATE}NAME+ID+BASE64")
-        name, id_, data = split_key(text.removeprefix(_PRIVATE), "a signing key")
+        name, id_, data = split_key(text.removeprefix(_PRIVATE), "signing key")
         if len(data) != 1 + _SEED_LENGTH or data[0] != ED25519:
             raise KeyTextError("no signing key of Ed25519, which is type 1")
         key = cls(name, Ed25519PrivateKey.from_private_bytes(data[1:]))

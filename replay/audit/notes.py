@@ -72,7 +72,7 @@ class VerifierKey(msgspec.Struct, frozen=True):
         Raises:
             KeyTextError: It is none; says why.
         """
-        name, id_, data = split_key(text.strip(), "a verifier key")
+        name, id_, data = split_key(text.strip(), "verifier key")
         if len(data) != 1 + _KEY_LENGTH or data[0] != ED25519:
             raise KeyTextError(f"verifier key {name}: not of Ed25519, which is type 1")
         key = cls(name, data[1:])
@@ -208,15 +208,11 @@ def split_key(text: str, what: str) -> tuple[str, str, bytes]:
         what: What it should be, for messages.
 
     Raises:
-        KeyTextError: It is none.
+        KeyTextError: It is none; what it says is not repeated, it may be secret.
     """
     parts = text.split("+", _PARTS - 1)
     if len(parts) == _PARTS and is_name(parts[0]) and _ID.fullmatch(parts[1]):
-        with suppress(Base64Error):
+        # Base64Error, and the ValueError of what is not ASCII.
+        with suppress(ValueError):
             return parts[0], parts[1].lower(), b64decode(parts[2], validate=True)
-    raise KeyTextError(f"got {_start(text)!r}, want {what}: NAME+ID+BASE64")
-
-
-def _start(text: str) -> str:
-    """Return so much of a key's text as is not secret."""
-    return f"{text[:16]}..." if len(text) > _KEY_LENGTH else text[:16]
+    raise KeyTextError(f"no {what}: want NAME+ID+BASE64")
