@@ -13,7 +13,7 @@ from replay.audit.anchors import (
     compare_anchors,
     compare_heads,
 )
-from replay.audit.facts import Facts, Span
+from replay.audit.facts import Facts, Span, Spot
 from replay.audit.names import Named, Names, PathKind, ReadDigest, ReadMark
 from replay.trace.host import Hosts
 
@@ -72,6 +72,7 @@ def judge(
     running = _running(evidence, named.proven, hosts)
     for key, facts in evidence.traces.items():
         _judge_trace(facts, evidence, running, proven=key in named.proven)
+    _judge_twice(evidence)
     if evidence.registry is not None:
         _judge_registry(evidence.registry, evidence, running=bool(running))
     compare_anchors(evidence.anchors, evidence.registry)
@@ -200,6 +201,26 @@ def _judge_writers(facts: Facts, evidence: Evidence, running: dict[str, str]) ->
         seen.add(span.writer)
 
 
+def _judge_twice(evidence: Evidence) -> None:
+    """Report writers, and first keys of writers, that stand in two places: there is one of each."""
+    writers: dict[str, Spot] = {}
+    keys: dict[bytes, Spot] = {}
+    for _, facts in sorted(evidence.traces.items()):
+        if facts.damaged or facts.excerpt:
+            continue
+        firsts = {seal.writer: seal.first for seal in facts.seals if seal.first}
+        for span in facts.spans:
+            before = writers.setdefault(span.writer, span.spot)
+            if before is not span.spot:
+                message = f"writer {span.writer} begins, want it once: it begins at {before} too"
+                facts.report("bad_session", span.spot, message)
+            elif span.writer in firsts:
+                before = keys.setdefault(firsts[span.writer], span.spot)
+                if before is not span.spot:
+                    message = "its first key is that of another writer, want one of its own: "
+                    facts.report("unsealed", span.spot, f"{message}{before} has it too")
+
+
 def _judge_anchored(evidence: Evidence) -> None:
     """Report files with lines that no anchor proves."""
     reach = anchored_lines(evidence.anchors, evidence.traces, evidence.registry)
@@ -219,6 +240,8 @@ def _judge_registry(registry: Facts, evidence: Evidence, *, running: bool) -> No
         registry.report("live", None, "a writer is running; more is to come", severity="note")
     elif registry.kind == "empty":
         registry.report("empty", None, "0 bytes, want at least a writer_opened")
+    elif not evidence.traces and not evidence.known and not registry.damaged:
+        registry.report("missing", None, "no trace is there, and no line of it names one")
     elif registry.torn is not None:
         length = registry.torn.length
         registry.report("torn", registry.behind(), f"{length} bytes behind the last newline")

@@ -42,6 +42,7 @@ class Seal(msgspec.Struct):
         checked: Whether signatures were checked, which takes the extra `sign`.
         lines: How many of its lines the last checkpoint covers.
         roots: Of its checkpoints, by size.
+        first: Its first key, 32 bytes; empty where that is none.
     """
 
     writer: str
@@ -50,6 +51,7 @@ class Seal(msgspec.Struct):
     checked: bool = True
     lines: int = 0
     roots: dict[int, bytes] = {}
+    first: bytes = b""
 
 
 def check_seals(lines: Iterable[bytes], facts: Facts, vkeys: Sequence[VerifierKey]) -> None:
@@ -144,6 +146,7 @@ class _Scan:
             return
         try:
             self._key = VerifierKey.parse(declared.key)
+            self.seal.first = self._key.public
             text, signatures = split_note(declared.certificate)
             certificate = Certificate.parse(text)
             self.seal.signer = ", ".join(f"{one.name}+{one.key_id}" for one in signatures)

@@ -3,12 +3,14 @@
 The forger has no key and knows all that stands in the folder, certificates too: they are public.
 """
 
+import gzip
 import shutil
 from pathlib import Path
 
 import orjson
 import pytest
 
+from replay.audit.audit import audit
 from replay.findings import Verdict
 from replay.trace.line import stored_hash
 from tests.sealing.signed import Signer, codes, edited, forge, lines_of, place_of, rechained, write
@@ -90,3 +92,67 @@ def test_a_key_that_is_none_breaks_the_seal_and_not_the_audit(
 
 def _with_key(line: bytes, key: object) -> bytes:
     return edited(line, key=key) if orjson.loads(line)["event_type"] == "key_rotated" else line
+
+
+@pytest.mark.parametrize(
+    "name", ["step_04/trace_04.copy.jsonl", "step_05/trace_05.jsonl", "step_04/trace_4.jsonl.gz"]
+)
+@pytest.mark.parametrize("signs", [True, False])
+def test_a_file_that_stands_there_twice_is_no_second_run(
+    name: str, signs: bool, signer: Signer, tmp_path: Path
+) -> None:
+    """Copied beside itself, a genuine trace made two runs of one, and both were complete."""
+    out = tmp_path / "out"
+    write(out, 30, signing_key=signer.file if signs else None)
+    whole = (out / TRACE).read_bytes()
+    (out / "audit" / name).parent.mkdir(exist_ok=True)
+    (out / "audit" / name).write_bytes(gzip.compress(whole) if name.endswith("gz") else whole)
+
+    report = signer.audit(out) if signs else audit(str(out))
+
+    assert report.verdict is Verdict.TAMPERED
+    assert codes(report) == {"bad_session"}
+    assert "begins at audit/step_04/trace_04" in report.findings[0].message
+
+
+def test_a_writer_that_begins_again_in_its_own_file_is_found(
+    signer: Signer, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    write(out, 3, signing_key=None)
+
+    forge(out, lambda lines: lines * 2)
+
+    report = audit(str(out))
+    assert (report.verdict, codes(report)) == (Verdict.TAMPERED, {"bad_session"})
+    assert [finding.line for finding in report.findings] == [6]
+    del signer
+
+
+def test_a_certificate_is_for_one_writer(signer: Signer, tmp_path: Path) -> None:
+    """A key that was copied out of the file before it was taken signs for two writers."""
+    stolen = Path(shutil.copy(signer.file, tmp_path / "stolen.keys"))
+    out = tmp_path / "out"
+    write(out, 3, signing_key=signer.file)
+    write(out, 3, signing_key=stolen)
+
+    report = signer.audit(out)
+
+    assert (report.verdict, codes(report)) == (Verdict.TAMPERED, {"unsealed"})
+    assert report.findings[0].message.endswith(f"{TRACE}:1 (byte 0) has it too")
+
+
+def test_a_registry_that_names_nothing_is_no_record_of_nothing(
+    signer: Signer, tmp_path: Path
+) -> None:
+    """With all traces gone, one line of the registry without a name was complete."""
+    out = tmp_path / "out"
+    write(out, 3, signing_key=signer.file)
+    registry = out / "audit/registry.jsonl"
+    line = edited(lines_of(registry)[0], event_type="note", trace=None)
+    registry.write_bytes(b"".join(rechained([line])))
+    shutil.rmtree(out / "audit/step_04")
+
+    report = signer.audit(out)
+
+    assert (report.verdict, codes(report)) == (Verdict.TAMPERED, {"missing"})
