@@ -156,14 +156,18 @@ def open_note(text: str | bytes, vkeys: str | VerifierKey | Iterable[str | Verif
     return Note(said, tuple(right.values()), tuple(others.values()))
 
 
-def split_note(text: str | bytes) -> tuple[str, list[Signature]]:
+def split_note(text: str | bytes, *, most: int = MAX_NOTE) -> tuple[str, list[Signature]]:
     """Return what a note says, and its signatures, none of them checked.
+
+    Args:
+        text: The whole note.
+        most: How long it may be, in bytes, or in characters where it is text.
 
     Raises:
         NoteError: It is no note; says why.
     """
-    if len(text) > MAX_NOTE:
-        raise NoteError(f"a note of over {MAX_NOTE} bytes")
+    if len(text) > most:
+        raise NoteError(f"a note of over {most} bytes")
     try:
         whole = text if isinstance(text, str) else text.decode()
         whole.encode()
