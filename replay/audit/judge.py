@@ -167,19 +167,28 @@ def _judge_end(facts: Facts, running: dict[str, str]) -> None:
     span = _last_open(facts)
     if span is not None and span.writer in running:
         message = f"writer {span.writer} is running ({running[span.writer]}); more is to come"
-        facts.report("live", None, message, severity="note")
+        facts.report("live", None, f"{message}{_unsealed(facts, span)}", severity="note")
         return
     if span is not None:
         facts.report(
             "not_closed",
             facts.last,
             f"the last event of writer {span.writer} is no writer_closed, and no later line names "
-            f"it; {facts.count} lines are there, whether there were more is open",
+            f"it; {facts.count} lines are there, whether there were more is open"
+            f"{_unsealed(facts, span)}",
         )
     if facts.torn is not None:
         length = facts.torn.length
         what = f"{length} bytes behind the last newline" if length else "compressed data end early"
         facts.report("torn", facts.behind(), f"{what}; the {facts.count} lines before are judged")
+
+
+def _unsealed(facts: Facts, span: Span) -> str:
+    """Return how many lines of the last writer no checkpoint covers, where it signs."""
+    sealed = next((seal.lines for seal in facts.seals if seal.writer == span.writer), None)
+    if sealed is None:
+        return ""
+    return f"; its last {facts.count - span.spot.line + 1 - sealed} lines are not sealed"
 
 
 def _judge_writers(facts: Facts, evidence: Evidence, running: dict[str, str]) -> None:

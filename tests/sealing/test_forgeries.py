@@ -3,7 +3,9 @@
 The forger has no key and knows all that stands in the folder, certificates too: they are public.
 """
 
+import errno
 import gzip
+import os
 import shutil
 from pathlib import Path
 
@@ -156,3 +158,37 @@ def test_a_registry_that_names_nothing_is_no_record_of_nothing(
     report = signer.audit(out)
 
     assert (report.verdict, codes(report)) == (Verdict.TAMPERED, {"missing"})
+
+
+def test_lines_under_a_copied_certificate_are_not_sealed_and_that_is_said(
+    signer: Signer, tmp_path: Path
+) -> None:
+    """Certificates are public: until its first checkpoint anybody can be a writer."""
+    out = tmp_path / "out"
+    write(out, 30, signing_key=signer.file)
+    begin_as_nobody(out)
+    (out / TRACE).unlink()
+    (out / "audit/step_04/trace_04.head").unlink()
+
+    report = signer.audit(out)
+
+    [found] = [finding for finding in report.findings if finding.code == "not_closed"]
+    assert "its last 21 lines are not sealed" in found.message
+
+
+def test_a_head_that_cannot_be_read_is_no_head_that_is_wrong(
+    signer: Signer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An auditor who may not read it was told that the folder was tampered with."""
+    out = tmp_path / "out"
+    write(out, 3, signing_key=signer.file)
+    real = os.open
+
+    def refusing(path: str, *how: int) -> int:
+        if str(path).endswith(".head"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return real(path, *how)
+
+    monkeypatch.setattr(os, "open", refusing)
+    with pytest.raises(PermissionError, match=r"trace_04.head"):
+        signer.audit(out)
