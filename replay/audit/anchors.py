@@ -163,7 +163,7 @@ def _compare_head(head: Head, facts: Facts) -> None:
         return
     seals: list[Seal] = facts.seals
     roots = next((seal.roots for seal in seals if seal.writer == writer), None)
-    if roots is not None and roots.get(said.size) != said.root:
+    if roots is not None and (said.extensions or roots.get(said.size) != said.root):
         message = f"no checkpoint of {said.size} lines with root {said.root.hex()}"
         facts.report("diverged", None, f"{message}, want it, as {head.path} names")
 

@@ -218,5 +218,7 @@ def split_key(text: str, what: str) -> tuple[str, str, bytes]:
     if len(parts) == _PARTS and is_name(parts[0]) and _ID.fullmatch(parts[1]):
         # Base64Error, and the ValueError of what is not ASCII.
         with suppress(ValueError):
-            return parts[0], parts[1].lower(), b64decode(parts[2], validate=True)
+            data = b64decode(parts[2], validate=True)
+            if b64encode(data).decode() == parts[2]:
+                return parts[0], parts[1].lower(), data
     raise KeyTextError(f"no {what}: want NAME+ID+BASE64")

@@ -103,8 +103,7 @@ class _Scan:
         n, offset, line = 0, self._span.spot.offset, b""
         while block := list(islice(lines, _BLOCK)):
             whole = b"".join(block)
-            plain = b'"checkpoint"' not in whole and b'"key_rotated"' not in whole
-            if plain and self._since + len(block) <= EVERY:
+            if not _may_be_special(whole) and self._since + len(block) <= EVERY:
                 self._since += len(block)
                 self._hashes += [line[_DIGITS] for line in block]
             else:
@@ -120,7 +119,7 @@ class _Scan:
     def _line(self, line: bytes, n: int, offset: int) -> None:
         """Take one line, the *n*-th of the writer from 0."""
         self._since += 1
-        if b'"checkpoint"' in line or b'"key_rotated"' in line:
+        if _may_be_special(line):
             self._since = self._special(line, n, offset, self._since)
         if self._since > EVERY:
             message = f"{self._since} events without a checkpoint, want one by now"
@@ -209,6 +208,11 @@ class _Scan:
         intact = f"; its first {sealed} lines are sealed" if sealed else ""
         said = f"the seal of writer {self._span.writer} is broken: {message}{intact}"
         self._facts.report("unsealed", spot, said)
+
+
+def _may_be_special(text: bytes) -> bool:
+    """Return whether a line in *text* may be of a seal; names may be written with escapes."""
+    return b'"checkpoint"' in text or b'"key_rotated"' in text or b"\\u" in text
 
 
 def _difference(said: Checkpoint, want: Checkpoint) -> str:

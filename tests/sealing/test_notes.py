@@ -126,6 +126,7 @@ def test_bytes_that_are_no_text_are_no_note() -> None:
         VKEY[:-4],
         VKEY + "AAAA",
         VKEY + "\u00e9",
+        VKEY + "====",
         VKEY.replace("+AR", "+Ax"),
         SECRET,
     ],
