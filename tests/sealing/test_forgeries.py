@@ -7,6 +7,8 @@ import errno
 import gzip
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
@@ -14,7 +16,7 @@ import pytest
 
 from replay.audit.audit import audit
 from replay.findings import Verdict
-from replay.trace.line import stored_hash
+from replay.trace.line import SUFFIX_LENGTH, seal, stored_hash
 from tests.sealing.signed import Signer, codes, edited, forge, lines_of, place_of, rechained, write
 
 TRACE = "audit/step_04/trace_04.jsonl"
@@ -192,3 +194,54 @@ def test_a_head_that_cannot_be_read_is_no_head_that_is_wrong(
     monkeypatch.setattr(os, "open", refusing)
     with pytest.raises(PermissionError, match=r"trace_04.head"):
         signer.audit(out)
+
+
+def test_a_name_with_an_escape_is_the_name(signer: Signer, tmp_path: Path) -> None:
+    """A checkpoint whose type is written with an escape was an event like others to the audit."""
+    out = tmp_path / "out"
+    write(out, 30, signing_key=signer.file)
+    at = place_of(lines_of(out / TRACE), "message", 9)
+    (out / "audit/step_04/trace_04.head").unlink()
+    *before, last = lines_of(out / TRACE)[: at + 1]
+    *before, last = rechained([*before, edited(last, event_type="checkpoint", note="none")])
+    escaped = last[:-SUFFIX_LENGTH].replace(b'"checkpoint"', b'"ch\\u0065ckpoint"')
+    whole, _ = seal(stored_hash(before[-1]) or b"", escaped)
+    (out / TRACE).write_bytes(b"".join([*before, whole]))
+
+    [found] = [finding for finding in signer.audit(out).findings if finding.code == "unsealed"]
+    assert found.line == at + 1
+    assert "no signature behind an empty line" in found.message
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["none", "unsigned, packed", "not signing, not null", "gone", "doubled", "key of another"],
+)
+def test_a_stand_alone_verifier_agrees_on_what_stands_where(
+    change: str, signer: Signer, tmp_path: Path
+) -> None:
+    """It looked at no packed trace, and at none that is gone; false was no declaration to it."""
+    out = tmp_path / "out"
+    trace = out / TRACE
+    stolen = Path(shutil.copy(signer.file, tmp_path / "stolen.keys"))
+    write(out, 30, signing_key=None if change.startswith("unsigned") else signer.file)
+    if change == "unsigned, packed":
+        trace.with_suffix(".jsonl.gz").write_bytes(gzip.compress(trace.read_bytes()))
+        trace.unlink()
+    elif change == "not signing, not null":
+        forge(out, lambda lines: [edited(lines[0], signing=False), *lines[1:]])
+    elif change == "gone":
+        trace.unlink()
+    elif change == "doubled":
+        shutil.copy(trace, trace.with_name("trace_05.jsonl"))
+    elif change == "key of another":
+        write(out, 30, signing_key=stolen)
+
+    verifier = Path(__file__).parents[2] / "docs" / "verify_seals.py"
+    done = subprocess.run(
+        [sys.executable, verifier, "--vkey", signer.vkey, out], capture_output=True, check=False
+    )
+
+    assert done.stderr == b""
+    assert done.returncode == (0 if change == "none" else 3)
+    assert done.returncode == signer.audit(out).exit_code()
