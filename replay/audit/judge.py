@@ -185,10 +185,8 @@ def _judge_end(facts: Facts, running: dict[str, str]) -> None:
 
 def _unsealed(facts: Facts, span: Span) -> str:
     """Return how many lines of the last writer no checkpoint covers, where it signs."""
-    sealed = next((seal.lines for seal in facts.seals if seal.writer == span.writer), None)
-    if sealed is None:
-        return ""
-    return f"; its last {facts.count - span.spot.line + 1 - sealed} lines are not sealed"
+    lines = next((seal.unsealed for seal in facts.seals if seal.writer == span.writer), 0)
+    return f"; its last {lines} lines are not sealed" if lines else ""
 
 
 def _judge_writers(facts: Facts, evidence: Evidence, running: dict[str, str]) -> None:

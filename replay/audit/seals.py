@@ -43,6 +43,7 @@ class Seal(msgspec.Struct):
         lines: How many of its lines the last checkpoint covers.
         roots: Of its checkpoints, by size.
         first: Its first key, 32 bytes; empty where that is none.
+        unsealed: How many lines stand behind what its last checkpoint covers; 0 if it closed.
     """
 
     writer: str
@@ -52,6 +53,7 @@ class Seal(msgspec.Struct):
     lines: int = 0
     roots: dict[int, bytes] = {}
     first: bytes = b""
+    unsealed: int = 0
 
 
 def check_seals(lines: Iterable[bytes], facts: Facts, vkeys: Sequence[VerifierKey]) -> None:
@@ -112,7 +114,9 @@ class _Scan:
                     self._line(line, k, at)
                     at += len(line)
             n, offset, line = n + len(block), offset + len(whole), block[-1]
-        if self._span.closed and self._at != n - 2:
+        if not self._span.closed:
+            self.seal.unsealed = n - self.seal.lines
+        elif self._at != n - 2:
             at = offset - len(line)
             self._wrong(n - 1, at, "closed without a checkpoint of all lines before")
 

@@ -16,6 +16,7 @@ import pytest
 
 from replay.audit.audit import audit
 from replay.findings import Verdict
+from replay.show.audited import audit_lines
 from replay.trace.line import SUFFIX_LENGTH, seal, stored_hash
 from tests.sealing.signed import Signer, codes, edited, forge, lines_of, place_of, rechained, write
 
@@ -245,3 +246,22 @@ def test_a_stand_alone_verifier_agrees_on_what_stands_where(
     assert done.stderr == b""
     assert done.returncode == (0 if change == "none" else 3)
     assert done.returncode == signer.audit(out).exit_code()
+
+
+def test_lines_that_a_later_writer_names_are_said_to_be_not_sealed(
+    signer: Signer, tmp_path: Path
+) -> None:
+    """Put behind a checkpoint between two runs, they end up in a chain that the next one seals."""
+    out = tmp_path / "out"
+    write(out, 300, signing_key=signer.file)
+    at = place_of(lines_of(out / TRACE), "checkpoint") + 1
+    forge(out, lambda lines: [*lines[:at], edited(lines[5], text="forged")])
+    (out / "audit/step_04/trace_04.head").unlink()
+    write(out, 3, signing_key=signer.file)
+
+    report = signer.audit(out)
+
+    assert report.verdict is Verdict.COMPLETE  # each line is as the second run found it
+    assert [signed.unsealed for signed in report.signatures] == [2, 0]
+    text = "".join(piece.text for line in audit_lines(report, "out") for piece in line)
+    assert "who wrote the last 2 lines of 1 writer not closed" in text
