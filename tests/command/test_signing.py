@@ -53,7 +53,7 @@ def test_a_key_file_that_is_there_stays(key: Path) -> None:
     assert key.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["a b", "a+b", "", "\x07"])
+@pytest.mark.parametrize("name", ["a b", "a+b", "", "\x07", "a\x9b31m", "a\u202eb"])
 def test_a_name_that_no_key_may_have_is_refused(name: str, tmp_path: Path) -> None:
     done = auditfold("key", "new", "--name", name, "-o", tmp_path / "x.key")
 
