@@ -264,6 +264,18 @@ class TraceFile:
         """Whether a write was interrupted and `settle` has to find out what became of it."""
         return self._intent is not None
 
+    @property
+    def may_be_longer(self) -> bool:
+        """Whether the line at which an error came may stand in the file as a whole."""
+        if self._intent is None:
+            return False
+        try:
+            return os.fstat(self.fd).st_size >= self._intent[2]
+        except OSError as error:
+            if is_foreign(error):
+                raise
+            return True
+
     def settle(self) -> None:
         """Find out by the file's size whether an interrupted `append` took place.
 

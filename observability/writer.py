@@ -14,7 +14,7 @@ from typing import Protocol
 
 from observability.files import sync_folder, write_beside
 from observability.registry import LockedRegistry, Registry, payload_json
-from observability.signing.keys import Credential
+from observability.signing.keys import Credential, FirstKey
 from observability.signing.sealer import Sealer
 from observability.succession import choose_file, forks_of
 from observability.trace_file import (
@@ -130,6 +130,7 @@ class Writer:
         self._telling: tuple[str, int] | None = None
         self._ended = False
         self.sealer: Sealer | None = None
+        self._unused: FirstKey | None = None  # until a line names it
         self._head: str | None = None  # the note in the head
         self.registry_end: RegistryEnd | None = None
         self._envelope = Envelope(
@@ -161,6 +162,7 @@ class Writer:
                     self.file.settle()
                 if self.file.lines == self._first:
                     self._put_opened(registry, process)
+                self._unused = None
                 self.file.appear()
                 self.sync()
                 sync_folder(origin.step)
@@ -210,6 +212,7 @@ class Writer:
         if credential is not None and self.sealer is None:
             first, now_ns = credential.first_key(self.id), self._clock.monotonic_ns()
             file.recent = ()
+            self._unused = first
             self.sealer = Sealer(self.id, first, begin=file.lines, now_ns=now_ns)
 
     def put(self, event_type: str, head: bytes, details: bytes) -> bytes:
@@ -356,12 +359,22 @@ class Writer:
         A file that this writer has made and nobody was told of holds no event: it is taken away,
         and what it stood behind is returned.
         """
+        self._give_key_back()
         if self._first is None or (self.file.made and self._telling is None):
             self._unchoose()
             return self._behind
         left = self._named(*self.file.proven())
         self.file.close()
         return left
+
+    def _give_key_back(self) -> None:
+        """Let the next writer of this process have a first key that stands in no line."""
+        first, self._unused = self._unused, None
+        credential, file = self._origin.credential, self.file
+        if first is None or credential is None or file.lines != self._first or file.may_be_longer:
+            return
+        self.sealer = None
+        credential.take_back(first)
 
     def _named(self, lines: int, digest: bytes, rest: Fragment | None) -> Extent | None:
         if lines == 0:
@@ -381,7 +394,7 @@ class Writer:
 
     def leave_to_parent(self) -> None:
         """Close the file in a fork, which has no business with the keys."""
-        self.sealer = None
+        self.sealer = self._unused = None
         self.file.close()
 
     def _settle_forks(self, writers: set[str]) -> None:

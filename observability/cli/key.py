@@ -46,10 +46,12 @@ def new(output: str, *, name: str | None, as_json: bool) -> None:
     """Make an operator's key; the last word that is printed is its verifier key."""
     from observability.signing.keys import SigningKey, write_key
     from replay.audit.notes import is_name
+    from replay.show.line import harmless
 
     name = name or _NOT_IN_A_NAME.sub("-", platform.node()).strip("-") or "auditfold"
-    if not is_name(name):
-        raise click.BadParameter(f"{name!r}: want a name without spaces and '+'", param_hint="NAME")
+    if not is_name(name) or harmless(name) != name:
+        message = f"{name!r}: want a name without spaces, '+' and control characters"
+        raise click.BadParameter(message, param_hint="NAME")
     key = SigningKey.new(name)
     write_key(output, key)
     if as_json:

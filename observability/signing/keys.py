@@ -77,7 +77,7 @@ class SigningKey:
         text = text.strip()
         if not text.startswith(_PRIVATE):
             raise KeyTextError(f"no signing key: want {_PRIVATE}NAME+ID+BASE64")
-        name, id_, data = split_key(text.removeprefix(_PRIVATE), "a signing key")
+        name, id_, data = split_key(text.removeprefix(_PRIVATE), "signing key")
         if len(data) != 1 + _SEED_LENGTH or data[0] != ED25519:
             raise KeyTextError("no signing key of Ed25519, which is type 1")
         key = cls(name, Ed25519PrivateKey.from_private_bytes(data[1:]))
@@ -124,6 +124,9 @@ class Credential(Protocol):
             OSError: There is none.
         """
 
+    def take_back(self, first: FirstKey) -> None:
+        """Take back a key that stands in no line; the writer has forgotten it."""
+
 
 class OperatorKey:
     """An operator's key at hand: it certifies each writer's first key.
@@ -140,6 +143,9 @@ class OperatorKey:
         key = SigningKey.new(f"auditfold/{writer}")
         return FirstKey(key, certify(key, self._key, writer=writer), self._key)
 
+    def take_back(self, first: FirstKey) -> None:
+        """Let go of *first*: it was certified for one writer, and a new one costs nothing."""
+
 
 class CertifiedKeys:
     """A file of keys that an operator has certified beforehand.
@@ -150,6 +156,11 @@ class CertifiedKeys:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._unused: tuple[int, FirstKey] | None = None  # and whose process that is
+
+    def take_back(self, first: FirstKey) -> None:
+        """Keep *first* for the next writer of this process: a full disk uses up no keys."""
+        self._unused = (os.getpid(), first)
 
     def first_key(self, writer: str) -> FirstKey:
         """Take the last key out of the file; nobody has it any more but the writer.
@@ -158,6 +169,9 @@ class CertifiedKeys:
             OSError: The file has none left, or cannot be written.
         """
         del writer  # it was certified for whoever comes first
+        unused, self._unused = self._unused, None
+        if unused is not None and unused[0] == os.getpid():  # else it is the parent's of a fork
+            return unused[1]
         fd = _open(self._path, os.O_RDWR)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from replay.audit.checkpoint import ORIGIN, Checkpoint, NoteError, split_note
+from replay.audit.checkpoint import (
+    ORIGIN,
+    Checkpoint,
+    NoteError,
+    Signature,
+    VerifierKey,
+    split_note,
+)
 from replay.audit.facts import Claim, Facts, Spot
 from replay.audit.merkle import root
 from replay.audit.names import REGISTRY_NAME, key_of
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 _REACH: Final = re.compile(r"([^ ]+) ([1-9][0-9]{0,15}) ([0-9a-f]{64})")
 _REGISTRY: Final = f"{ORIGIN}registry/"
 _BODY: Final = 3  # lines of a checkpoint before what extends it
+MAX_ANCHOR: Final = 64_000_000  # bytes: the reach of 400,000 files
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -63,10 +71,12 @@ class Anchor(msgspec.Struct, frozen=True):
         Raises:
             NoteError: It is none; says why.
         """
-        said = f"{text.rstrip()}\n" if "\n\n" not in text.rstrip() else split_note(text)[0]
-        checkpoint = Checkpoint.parse(said)
-        if not checkpoint.origin.startswith(_REGISTRY):
-            raise NoteError(f"a checkpoint of {checkpoint.origin}, want one of a registry")
+        if len(text) > MAX_ANCHOR:
+            raise NoteError(f"over {MAX_ANCHOR} bytes")
+        checkpoint = Checkpoint.parse(_signed_part(text)[0])
+        if not checkpoint.origin.startswith(_REGISTRY) or checkpoint.size == 0:
+            of = f"{checkpoint.size} lines of {checkpoint.origin}"
+            raise NoteError(f"a checkpoint of {of}, want one of a registry")
         claims = []
         for line, extension in enumerate(checkpoint.extensions, _BODY + 1):
             found = _REACH.fullmatch(extension)
@@ -77,13 +87,43 @@ class Anchor(msgspec.Struct, frozen=True):
         return cls(checkpoint, tuple(claims))
 
 
+def signers_of(text: str, vkeys: Iterable[VerifierKey]) -> list[VerifierKey]:
+    """Return which of *vkeys* have signed the anchor in *text*; none where nobody has.
+
+    Raises:
+        NoteError: A signature by one of them is wrong.
+        ModuleNotFoundError: One is there, and the extra `sign` is not installed.
+    """
+    said, signatures = _signed_part(text)
+    known = {(key.name, key.id): key for key in vkeys}
+    found = []
+    for one in signatures:
+        key = known.pop((one.name, one.key_id), None)  # a second one by the same key is passed over
+        if key is None:
+            continue
+        if not key.accepts(said, one.signature):
+            raise NoteError(f"the signature of {key.name}+{key.id} is wrong")
+        found.append(key)
+    return found
+
+
+def _signed_part(text: str) -> tuple[str, list[Signature]]:
+    """Return the text of an anchor and its signatures, none where it is not signed."""
+    bare = text.rstrip()
+    return (f"{bare}\n", []) if "\n\n" not in bare else split_note(text, most=MAX_ANCHOR)
+
+
 def make_anchor(registry: Facts, traces: Iterable[Facts]) -> Checkpoint:
-    """Return the anchor of files as they were read; nothing in them is damaged."""
+    """Return the anchor of files as they were read; nothing in them is damaged.
+
+    Files go by the names that events give them, whatever their folder is called now.
+    """
+    named = [(REGISTRY_NAME, registry), *((f"audit/{key_of(one.name)}", one) for one in traces)]
     extensions = []
-    for facts in [registry, *traces]:
+    for name, facts in named:
         if facts.kind == "chained" and facts.lines:
             digits = facts.marks[facts.lines].hashes[0].decode()
-            extensions.append(f"{facts.name} {facts.lines} {digits}")
+            extensions.append(f"{name} {facts.lines} {digits}")
     hashes = _hashes(registry, registry.lines)
     origin = f"{_REGISTRY}{hashes[0]}"
     return Checkpoint(origin, len(hashes), root(hashes), tuple(extensions))
@@ -123,7 +163,7 @@ def _compare_head(head: Head, facts: Facts) -> None:
         return
     seals: list[Seal] = facts.seals
     roots = next((seal.roots for seal in seals if seal.writer == writer), None)
-    if roots is not None and roots.get(said.size) != said.root:
+    if roots is not None and (said.extensions or roots.get(said.size) != said.root):
         message = f"no checkpoint of {said.size} lines with root {said.root.hex()}"
         facts.report("diverged", None, f"{message}, want it, as {head.path} names")
 
@@ -132,7 +172,14 @@ def compare_anchors(anchors: Iterable[Anchor], registry: Facts | None) -> None:
     """Report a registry that does not begin as anchors say; their claims are compared elsewhere."""
     for anchor in anchors:
         want = anchor.checkpoint
-        if registry is None or registry.damaged or registry.lines < want.size:
+        if registry is None or registry.damaged or registry.newer is not None:
+            continue
+        if registry.lines < want.size:
+            if all(found.code != "cut" for found in registry.findings):
+                got = f"{registry.lines} lines, want {want.size}"
+                registry.report(
+                    "cut", registry.behind(), f"{got}, as the anchor of {want.origin} says"
+                )
             continue
         hashes = _hashes(registry, want.size)
         if root(hashes) != want.root or want.origin != f"{_REGISTRY}{hashes[0]}":

@@ -168,7 +168,7 @@ class _Audit:
             registry = read_registry(self._registry_place)
             located = locate(self._path)  # files that were made before the registry was read
         # Before the traces: what a head names was on disk before it.
-        heads = [_read_head(head) for head in located.heads]
+        heads = [head for head in map(_read_head, located.heads) if head is not None]
         self._out = located.out
         self._places = {
             key_of(file.name): self._stack.enter_context(kept(Place.of(file)))
@@ -396,12 +396,18 @@ def _refuse_special(located: Located) -> None:
         open_evidence(located.traces[0].path).close()
 
 
-def _read_head(head: TraceFile) -> Head:
-    """Read a head, so much of it as a note may have."""
+def _read_head(head: TraceFile) -> Head | None:
+    """Read a head, so much of it as a note may have; None if it has gone since it was listed.
+
+    Raises:
+        OSError: It cannot be read, which says nothing of what stands there.
+    """
     try:
         with open_evidence(head.path) as stream:
             text = stream.read(MAX_NOTE + 1).decode()
-    except (OSError, TraceError, UnicodeDecodeError):
+    except FileNotFoundError:
+        return None
+    except (TraceError, UnicodeDecodeError):
         return Head(head.shown, head.name, None)
     return Head(head.shown, head.name, text)
 

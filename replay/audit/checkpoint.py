@@ -8,7 +8,6 @@ that extend it.
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -32,33 +31,15 @@ __all__ = [
     "NoteError",
     "Signature",
     "VerifierKey",
-    "check_known",
     "open_note",
     "split_note",
 ]
 
 ORIGIN: Final = "auditfold/"
 _CERTIFICATE: Final = "auditfold/certificate"
-_SIZE: Final = re.compile("0|[1-9][0-9]{0,15}")
+_SIZE: Final = re.compile("0|[1-9][0-9]{0,18}")
 _ROOT: Final = re.compile("[A-Za-z0-9+/]{43}=")
 _HEAD: Final = 3
-
-
-def check_known(text: str, vkeys: Iterable[str]) -> None:
-    """Refuse a note with a wrong signature by one of *vkeys*; whether any has signed is not asked.
-
-    Raises:
-        NoteError: One is wrong.
-        ModuleNotFoundError: One is there, and the extra `sign` is not installed.
-    """
-    if "\n\n" not in text.rstrip():
-        return
-    said, signatures = split_note(text)
-    known = {(key.name, key.id): key for key in map(VerifierKey.parse, vkeys)}
-    for one in signatures:
-        key = known.get((one.name, one.key_id))
-        if key is not None and not key.accepts(said, one.signature):
-            raise NoteError(f"the signature of {key.name}+{key.id} is wrong")
 
 
 class Checkpoint(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from replay.audit.anchors import (
     compare_anchors,
     compare_heads,
 )
-from replay.audit.facts import Claim, Facts, Span
+from replay.audit.facts import Claim, Facts, Span, Spot
 from replay.audit.names import Named, Names, PathKind, ReadDigest, ReadMark, key_of
 from replay.trace.host import Hosts
 
@@ -77,6 +77,7 @@ def judge(
     for key, facts in evidence.traces.items():
         _judge_trace(facts, evidence, running, proven=key in named.proven)
     _judge_copies(evidence)
+    _judge_beginnings(evidence)
     if evidence.registry is not None:
         _judge_registry(evidence.registry, evidence, running=bool(running))
     compare_anchors(evidence.anchors, evidence.registry)
@@ -176,19 +177,26 @@ def _judge_end(facts: Facts, running: dict[str, str]) -> None:
     span = _last_open(facts)
     if span is not None and span.writer in running:
         message = f"writer {span.writer} is running ({running[span.writer]}); more is to come"
-        facts.report("live", None, message, severity="note")
+        facts.report("live", None, f"{message}{_unsealed(facts, span)}", severity="note")
         return
     if span is not None:
         facts.report(
             "not_closed",
             facts.last,
             f"the last event of writer {span.writer} is no writer_closed, and no later line names "
-            f"it; {facts.count} lines are there, whether there were more is open",
+            f"it; {facts.count} lines are there, whether there were more is open"
+            f"{_unsealed(facts, span)}",
         )
     if facts.torn is not None:
         length = facts.torn.length
         what = f"{length} bytes behind the last newline" if length else "compressed data end early"
         facts.report("torn", facts.behind(), f"{what}; the {facts.count} lines before are judged")
+
+
+def _unsealed(facts: Facts, span: Span) -> str:
+    """Return how many lines of the last writer no checkpoint covers, where it signs."""
+    lines = next((seal.unsealed for seal in facts.seals if seal.writer == span.writer), 0)
+    return f"; its last {lines} lines are not sealed" if lines else ""
 
 
 def _judge_writers(facts: Facts, evidence: Evidence, running: dict[str, str]) -> None:
@@ -208,6 +216,26 @@ def _judge_writers(facts: Facts, evidence: Evidence, running: dict[str, str]) ->
             message = f"writer {span.writer} does not stand in {registry.path}"
             facts.report("unregistered", span.spot, message)
         seen.add(span.writer)
+
+
+def _judge_beginnings(evidence: Evidence) -> None:
+    """Report writers that begin twice in a file, and first keys that two writers have."""
+    keys: dict[bytes, tuple[str, Spot]] = {}
+    for _, facts in sorted(evidence.traces.items()):
+        if facts.damaged or facts.excerpt:
+            continue
+        firsts = {seal.writer: seal.first for seal in facts.seals if seal.first}
+        begun: dict[str, Spot] = {}
+        for span in facts.spans:
+            before = begun.setdefault(span.writer, span.spot)
+            if before is not span.spot:
+                message = f"writer {span.writer} begins, want it once: it begins at {before} too"
+                facts.report("bad_session", span.spot, message)
+            elif span.writer in firsts:
+                owner, where = keys.setdefault(firsts[span.writer], (span.writer, span.spot))
+                if owner != span.writer:
+                    message = "its first key is that of another writer, want one of its own: "
+                    facts.report("unsealed", span.spot, f"{message}{where} has it too")
 
 
 def _judge_anchored(evidence: Evidence) -> None:
@@ -255,6 +283,8 @@ def _judge_registry(registry: Facts, evidence: Evidence, *, running: bool) -> No
         registry.report("live", None, "a writer is running; more is to come", severity="note")
     elif registry.kind == "empty":
         registry.report("empty", None, "0 bytes, want at least a writer_opened")
+    elif not evidence.traces and not evidence.known and not registry.damaged:
+        registry.report("missing", None, "no trace is there, and no line of it names one")
     elif registry.torn is not None:
         length = registry.torn.length
         registry.report("torn", registry.behind(), f"{length} bytes behind the last newline")

@@ -100,7 +100,7 @@ def inclusion_ok(index: int, size: int, leaf_hash: Hash, proof: Sequence[Hash], 
 
     Anything that is no hash, place or size is no proof: it is False, not an error.
     """
-    if not 0 <= index < size:
+    if not _are_counts(index, size) or index >= size:
         return False
     try:
         here, rest, want = _raw(leaf_hash), [_raw(one) for one in proof], _raw(root)
@@ -128,19 +128,23 @@ def consistency_ok(size1: int, size2: int, proof: Sequence[Hash], root1: Hash, r
         size2: Leaves of the second, not less.
         proof: As RFC 6962, section 2.1.2 has it; empty for equal sizes and for an empty tree.
         root1: Of the first tree.
-        root2: Of the second.
+        root2: Of the second.  With equal sizes it has to be the first one; nothing is hashed then,
+            and what either of them looks like is not asked.
 
-    Anything that is no hash or size is no proof: it is False, not an error.
+    Anything else that is no hash or size is no proof: it is False, not an error.
     """
+    if not _are_counts(size1, size2) or size1 > size2:
+        return False
+    if size1 == size2 and root1 == root2:
+        return not proof
     try:
         rest, first, second = [_raw(one) for one in proof], _raw(root1), _raw(root2)
     except ValueError:
         return False
-    if not 0 <= size1 <= size2:
-        return False
-    if size1 in {0, size2}:
-        # Every tree begins with the empty one.
-        return not rest and first == (EMPTY if size1 == 0 else second)
+    if size1 == size2:  # one as bytes, one as digits
+        return not rest and first == second
+    if size1 == 0:  # every tree begins with the empty one
+        return not rest and first == EMPTY
     if not rest:
         return False
     if size1 & (size1 - 1) == 0:
@@ -164,6 +168,11 @@ def _both_roots(fn: int, sn: int, proof: Sequence[bytes]) -> tuple[bytes, bytes]
             sr = node_hash(sr, c)
         fn, sn = fn >> 1, sn >> 1
     return (fr, sr) if sn == 0 else None
+
+
+def _are_counts(*values: object) -> bool:
+    """Return whether all are whole numbers from 0 on."""
+    return all(isinstance(value, int) and value >= 0 for value in values)
 
 
 def _raw(value: Hash) -> bytes:

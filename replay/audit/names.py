@@ -151,8 +151,11 @@ class Names:
             if not self._same_fragment(key, target, claim, fragment):
                 return
             end = fragment.offset + fragment.length
-        proves = claim.said_as in {"follows", "settled"} and end == target.whole()
-        if proves and (extent.lines == target.lines or extent.hash is None):
+        # Without a hash only a digest of all bytes says which lines there are: a bare path proves
+        # nothing, not even behind itself.
+        whole = fragment is not None and fragment.offset == 0
+        said = whole if extent.hash is None else extent.lines == target.lines
+        if said and claim.said_as in {"follows", "settled"} and end == target.whole():
             self.found.proven.add(key)
 
     def _same_hash(self, key: str, target: Facts, claim: Claim) -> bool:

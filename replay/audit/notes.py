@@ -72,7 +72,7 @@ class VerifierKey(msgspec.Struct, frozen=True):
         Raises:
             KeyTextError: It is none; says why.
         """
-        name, id_, data = split_key(text.strip(), "a verifier key")
+        name, id_, data = split_key(text.strip(), "verifier key")
         if len(data) != 1 + _KEY_LENGTH or data[0] != ED25519:
             raise KeyTextError(f"verifier key {name}: not of Ed25519, which is type 1")
         key = cls(name, data[1:])
@@ -156,14 +156,18 @@ def open_note(text: str | bytes, vkeys: str | VerifierKey | Iterable[str | Verif
     return Note(said, tuple(right.values()), tuple(others.values()))
 
 
-def split_note(text: str | bytes) -> tuple[str, list[Signature]]:
+def split_note(text: str | bytes, *, most: int = MAX_NOTE) -> tuple[str, list[Signature]]:
     """Return what a note says, and its signatures, none of them checked.
+
+    Args:
+        text: The whole note.
+        most: How long it may be, in bytes, or in characters where it is text.
 
     Raises:
         NoteError: It is no note; says why.
     """
-    if len(text) > MAX_NOTE:
-        raise NoteError(f"a note of over {MAX_NOTE} bytes")
+    if len(text) > most:
+        raise NoteError(f"a note of over {most} bytes")
     try:
         whole = text if isinstance(text, str) else text.decode()
         whole.encode()
@@ -208,15 +212,13 @@ def split_key(text: str, what: str) -> tuple[str, str, bytes]:
         what: What it should be, for messages.
 
     Raises:
-        KeyTextError: It is none.
+        KeyTextError: It is none; what it says is not repeated, it may be secret.
     """
     parts = text.split("+", _PARTS - 1)
     if len(parts) == _PARTS and is_name(parts[0]) and _ID.fullmatch(parts[1]):
-        with suppress(Base64Error):
-            return parts[0], parts[1].lower(), b64decode(parts[2], validate=True)
-    raise KeyTextError(f"got {_start(text)!r}, want {what}: NAME+ID+BASE64")
-
-
-def _start(text: str) -> str:
-    """Return so much of a key's text as is not secret."""
-    return f"{text[:16]}..." if len(text) > _KEY_LENGTH else text[:16]
+        # Base64Error, and the ValueError of what is not ASCII.
+        with suppress(ValueError):
+            data = b64decode(parts[2], validate=True)
+            if b64encode(data).decode() == parts[2]:
+                return parts[0], parts[1].lower(), data
+    raise KeyTextError(f"no {what}: want NAME+ID+BASE64")

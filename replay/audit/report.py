@@ -43,6 +43,8 @@ class Signed(msgspec.Struct, frozen=True):
         trust: `certified` by a key that was given; `unchecked`: signatures are right, and no key
             was given to say whose they should be; `not_verified`: without the extra `sign` no
             signature was looked at, only roots.
+        unsealed: How many of its lines no checkpoint covers; 0 if it closed, with a checkpoint of
+            all but its last two lines.
     """
 
     path: str
@@ -51,6 +53,7 @@ class Signed(msgspec.Struct, frozen=True):
     lines: int
     checkpoints: int
     trust: Trust
+    unsealed: int = 0
 
 
 class Outputs(msgspec.Struct):
@@ -102,6 +105,7 @@ def signed_by(facts: Facts) -> list[Signed]:
             signer=seal.signer,
             lines=seal.lines,
             checkpoints=len(seal.roots),
+            unsealed=seal.unsealed,
             trust="certified"
             if seal.certified
             else "unchecked"

@@ -42,6 +42,8 @@ class Seal(msgspec.Struct):
         checked: Whether signatures were checked, which takes the extra `sign`.
         lines: How many of its lines the last checkpoint covers.
         roots: Of its checkpoints, by size.
+        first: Its first key, 32 bytes; empty where that is none.
+        unsealed: How many lines stand behind what its last checkpoint covers; 0 if it closed.
     """
 
     writer: str
@@ -50,6 +52,8 @@ class Seal(msgspec.Struct):
     checked: bool = True
     lines: int = 0
     roots: dict[int, bytes] = {}
+    first: bytes = b""
+    unsealed: int = 0
 
 
 def check_seals(lines: Iterable[bytes], facts: Facts, vkeys: Sequence[VerifierKey]) -> None:
@@ -101,8 +105,7 @@ class _Scan:
         n, offset, line = 0, self._span.spot.offset, b""
         while block := list(islice(lines, _BLOCK)):
             whole = b"".join(block)
-            plain = b'"checkpoint"' not in whole and b'"key_rotated"' not in whole
-            if plain and self._since + len(block) <= EVERY:
+            if not _may_be_special(whole) and self._since + len(block) <= EVERY:
                 self._since += len(block)
                 self._hashes += [line[_DIGITS] for line in block]
             else:
@@ -111,14 +114,16 @@ class _Scan:
                     self._line(line, k, at)
                     at += len(line)
             n, offset, line = n + len(block), offset + len(whole), block[-1]
-        if self._span.closed and self._at != n - 2:
+        if not self._span.closed:
+            self.seal.unsealed = n - self.seal.lines
+        elif self._at != n - 2:
             at = offset - len(line)
             self._wrong(n - 1, at, "closed without a checkpoint of all lines before")
 
     def _line(self, line: bytes, n: int, offset: int) -> None:
         """Take one line, the *n*-th of the writer from 0."""
         self._since += 1
-        if b'"checkpoint"' in line or b'"key_rotated"' in line:
+        if _may_be_special(line):
             self._since = self._special(line, n, offset, self._since)
         if self._since > EVERY:
             message = f"{self._since} events without a checkpoint, want one by now"
@@ -144,6 +149,7 @@ class _Scan:
             return
         try:
             self._key = VerifierKey.parse(declared.key)
+            self.seal.first = self._key.public
             text, signatures = split_note(declared.certificate)
             certificate = Certificate.parse(text)
             self.seal.signer = ", ".join(f"{one.name}+{one.key_id}" for one in signatures)
@@ -206,6 +212,11 @@ class _Scan:
         intact = f"; its first {sealed} lines are sealed" if sealed else ""
         said = f"the seal of writer {self._span.writer} is broken: {message}{intact}"
         self._facts.report("unsealed", spot, said)
+
+
+def _may_be_special(text: bytes) -> bool:
+    """Return whether a line in *text* may be of a seal; names may be written with escapes."""
+    return b'"checkpoint"' in text or b'"key_rotated"' in text or b"\\u" in text
 
 
 def _difference(said: Checkpoint, want: Checkpoint) -> str:

@@ -137,6 +137,13 @@ def _unproven(report: AuditReport, *, chain_only: bool) -> Iterator[str]:
     chained = any(file.verdict is not Verdict.UNCHAINED for file in report.files)
     anchored = any(file.anchored is not None for file in report.files)
     certified = any(signed.trust == "certified" for signed in report.signatures)
+    unsealed = [signed.unsealed for signed in report.signatures if signed.unsealed]
+    if certified and unsealed:
+        lines, writers = count_text(sum(unsealed), "line"), count_text(len(unsealed), "writer")
+        yield (
+            f"who wrote the last {lines} of {writers} not closed: no checkpoint covers them, only "
+            "what names them later"
+        )
     if chained and not anchored and certified:
         yield (
             "that nobody put an older state of the folder back; an anchor (auditfold checkpoint), "

@@ -53,7 +53,7 @@ def test_a_key_file_that_is_there_stays(key: Path) -> None:
     assert key.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["a b", "a+b", "", "\x07"])
+@pytest.mark.parametrize("name", ["a b", "a+b", "", "\x07", "a\x9b31m", "a\u202eb"])
 def test_a_name_that_no_key_may_have_is_refused(name: str, tmp_path: Path) -> None:
     done = auditfold("key", "new", "--name", name, "-o", tmp_path / "x.key")
 
@@ -103,7 +103,7 @@ def test_json_has_who_signed(out: Path, vkey: str) -> None:
 
     [signed] = report["signatures"]
     assert signed["trust"] == "certified"
-    assert signed["signer"] == "+".join(vkey.split("+")[:2])
+    assert signed["signer"] == "+".join(vkey.split("+", 2)[:2])  # base64 has a + too
     assert signed["lines"] == report["files"][1]["lines"] - 2
     assert "anchored" not in report["files"][0]
 
@@ -162,6 +162,30 @@ def test_a_note_that_is_none_or_was_changed_is_wrong_usage(out: Path, key: Path,
         assert done.returncode == 2, bad
         assert done.stderr.count(b"\n") == 1
         assert b"--expect" in done.stderr
+
+
+def test_an_anchor_without_its_signature_is_said_to_have_none(
+    out: Path, key: Path, vkey: str
+) -> None:
+    """Who can change a signed anchor can also take the signature away from it."""
+    note = out.parent / "anchor.txt"
+    auditfold("checkpoint", out, "-o", note, "--key", key)
+
+    assert auditfold("audit", "--vkey", vkey, "--expect", note, out).stderr == b""
+    note.write_bytes(note.read_bytes().partition(b"\n\n")[0] + b"\n")
+
+    done = auditfold("audit", "--vkey", vkey, "--expect", note, out)
+    assert done.returncode == 0
+    assert b"anchor.txt: not signed by a key you gave" in done.stderr
+    assert auditfold("audit", "--expect", note, out).stderr == b""
+
+
+def test_an_endless_note_is_refused(out: Path) -> None:
+    """It filled the memory."""
+    done = auditfold("audit", "--expect", "/dev/zero", out)
+
+    assert done.returncode == 2
+    assert b"over 64000000 bytes" in done.stderr
 
 
 def test_no_anchor_is_made_of_what_was_tampered_with(out: Path) -> None:

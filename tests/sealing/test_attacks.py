@@ -410,6 +410,30 @@ def test_the_keys_of_one_moment_forge_nothing_that_was_sealed_before(tmp_path: P
     assert away.audit(out).verdict is Verdict.COMPLETE
 
 
+def test_a_thief_of_unused_keys_can_cut_what_was_sealed_and_an_anchor_shows_it(
+    tmp_path: Path,
+) -> None:
+    """The limit that docs/signing.md states: cutting off needs no key, following a new one."""
+    away = Signer(tmp_path, certified=2)
+    out = tmp_path / "out"
+    write(out, 600, signing_key=away.file)
+    before = Anchor.parse(anchor_text(out), path="before")
+    at = place_of(lines_of(out / TRACE), "checkpoint", 1) + 1
+    (out / "audit/step_04/trace_04.head").unlink()
+    forge(out, lambda lines: lines[:at])
+
+    write(out, 3, signing_key=away.file)
+
+    assert away.audit(out).verdict is Verdict.COMPLETE
+    assert away.audit(out, anchors=[before]).verdict is Verdict.TAMPERED
+
+
+def anchor_text(out: Path) -> str:
+    _, made = anchor(str(out))
+    assert made is not None
+    return made.text()
+
+
 def test_a_stand_alone_verifier_agrees_on_every_attack(
     signer: Signer, genuine: Path, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from observability.journal import Journal, JournalError
-from observability.signing.keys import VARIABLE
+from observability.signing.keys import VARIABLE, certified_keys, load_credential
 from replay.audit import seals
 from replay.findings import Verdict
 from tests.reliability.tier import either
@@ -126,3 +126,63 @@ def test_a_full_disk_in_the_middle_of_a_checkpoint_ends_the_file_and_not_the_evi
         report = signer.audit(tmp_path / f"{limit}")
         assert (report.verdict, report.findings) == (Verdict.COMPLETE, []), limit
         assert len(report.signatures) == 2
+
+
+class Minutes:
+    """A clock on which a minute passes from each look to the next."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000_000_000_000
+
+    def time_ns(self) -> int:
+        return self.now
+
+    def monotonic_ns(self) -> int:
+        self.now += 60_000_000_000
+        return self.now
+
+
+def test_a_disk_that_stays_full_uses_up_no_certified_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt to open a file took one; when the disk had room again there was none left."""
+    signer = Signer(tmp_path, certified=3)
+    real, full = os.write, [False]
+
+    def write(fd: int, data: bytes) -> int:
+        if full[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(fd, data)
+
+    monkeypatch.setattr(os, "write", write)
+    journal = Journal(
+        tmp_path / "out", WORKFLOW, signing_key=signer.file, on_error="warn", clock=Minutes()
+    )
+    journal.append("tick", {})
+    full[0] = True
+    for _ in range(20):
+        with pytest.warns(RuntimeWarning, match="dropped"):
+            journal.append("tick", {})
+    full[0] = False
+    journal.append("tick", {})
+    journal.close()
+
+    assert journal.dropped == 20
+    assert certified_keys(signer.file) == (1, signer.vkey)
+    report = signer.audit(tmp_path / "out")
+    assert (report.verdict, report.findings) == (Verdict.COMPLETE, [])
+
+
+def test_a_fork_does_not_sign_with_what_was_given_back_to_its_parent(tmp_path: Path) -> None:
+    signer = Signer(tmp_path, certified=3)
+    keys = load_credential(signer.file)
+    first = keys.first_key("a")
+    keys.take_back(first)
+
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if keys.first_key("b").key.verifier != first.key.verifier else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert keys.first_key("c") is first
+    assert certified_keys(signer.file) == (1, signer.vkey)

@@ -124,6 +124,22 @@ def test_every_tree_begins_with_the_empty_one_and_with_itself() -> None:
     assert not consistency_ok(0, 5, [], tree, tree)
     assert not consistency_ok(5, 4, [], tree, tree)
     assert not consistency_ok(-1, 5, [], EMPTY, tree)
+    assert not consistency_ok(0, 0, [], EMPTY, tree)
+    # Of equal sizes both roots are one, whatever that is.
+    assert consistency_ok(1, 1, [], b"any", b"any")
+    assert consistency_ok(5, 5, [], tree, tree.hex())
+    assert not consistency_ok(5, 5, [tree], tree, tree.hex())
+    assert not consistency_ok(1, 1, [], b"any", b"other")
+
+
+@pytest.mark.parametrize("wrong", [None, "0", 0.0, -1, b"\0"])
+def test_what_is_no_number_is_no_place_and_no_size(wrong: int) -> None:
+    one = LEAVES[0]
+
+    assert not inclusion_ok(wrong, 1, one, [], one)
+    assert not inclusion_ok(0, wrong, one, [], one)
+    assert not consistency_ok(wrong, 1, [], EMPTY, one)
+    assert not consistency_ok(0, wrong, [], EMPTY, one)
 
 
 @pytest.mark.parametrize("wrong", [b"", b"x" * 31, b"x" * 64, "ab", "zz" * 32, None])
