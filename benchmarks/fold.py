@@ -14,7 +14,8 @@ from benchmarks.measure import Row, ratio
 from benchmarks.traces import write_trace
 from replay.fold.files import Source
 from replay.fold.metadata import metadata
-from replay.fold.report import ReportState, report_chunks
+from replay.fold.report import ReportState
+from replay.fold.report_views import report_chunks
 from replay.fold.runs import fold
 from replay.fold.snapshot import from_snapshot, proceed, to_snapshot
 from replay.trace.host import Hosts

@@ -20,7 +20,8 @@ from observability.cli.screen import is_terminal, print_json, say, write_bytes
 from observability.files import write_beside
 from replay.fold.collector import paused_collector
 from replay.fold.lines import report_state
-from replay.fold.report import ReportState, node_view, report, report_chunks, report_head
+from replay.fold.report import ReportState
+from replay.fold.report_views import node_view, report, report_chunks, report_head
 from replay.fold.run_units import file_views, other_views
 from replay.fold.runs import Fold, Standing, fold
 from replay.show.copies import gathered

@@ -12,7 +12,8 @@ from replay.fold.choice import choose
 from replay.fold.files import Source, sources_of
 from replay.fold.lines import report_state
 from replay.fold.metadata import metadata
-from replay.fold.report import ReportState, report
+from replay.fold.report import ReportState
+from replay.fold.report_views import report
 from replay.fold.run import RunState
 from replay.fold.runs import At, Fold, Frozen, fold
 from replay.trace.folder import locate

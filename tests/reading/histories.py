@@ -60,7 +60,7 @@ _EVENTS: Final[dict[str, tuple[str, bool, dict[str, Any]]]] = {
     "message": ("message", True, {"level": "warning", "text": "careful"}),
     "gap": ("gap", False, {"dropped": 2, "reason": "disk full"}),
     "aside": ("writer_opened", False, {"durability": "none", "purpose": "review"}),
-    "resolved": (
+    "decided": (
         "review_resolved",
         True,
         {"decision": "approved", "reviewer": "anna", "note": "fine", "digest": "sha256:00"},

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from replay.fold.files import sources_of
 from replay.fold.metadata import metadata, metadata_bytes
-from replay.fold.report import ReportState, report
+from replay.fold.report import ReportState
+from replay.fold.report_views import report
 from replay.fold.review_queue import requests_of
 from replay.fold.runs import Fold, fold
 from replay.fold.snapshot import from_snapshot, proceed, to_snapshot
