@@ -10,10 +10,21 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Final
 
+import orjson
 import pytest
 
+from replay.audit.anchors import Anchor
 from replay.audit.audit import audit
 from replay.audit.chain import Chain
+from replay.audit.checkpoint import (
+    Certificate,
+    Checkpoint,
+    KeyTextError,
+    NoteError,
+    VerifierKey,
+    open_note,
+    split_note,
+)
 from replay.audit.facts import Facts
 from replay.audit.registry import RegistryScan
 from replay.trace.ending import is_cut_off, read_cut_ending, read_ending, read_opening
@@ -170,6 +181,52 @@ def test_hostile_bytes_raise_nothing_but_what_is_documented(memory: Path, tell: 
             error.add_note(f"input {n}: {data!r}; with it {batch!r}")
             raise
     tell(inputs=n_inputs, lines_of_the_corpus=len(lines), slowest_ms=round(1000 * slowest, 1))
+    assert slowest < LONGEST_S
+
+
+def notes() -> list[bytes]:
+    """Return the notes and keys of all vectors that are signed."""
+    found: dict[bytes, None] = {}
+    for vector in vectors():
+        if vector.kind == "sealed":
+            found |= dict.fromkeys([vector.vkey.encode(), vector.anchor.encode()])
+            for data in vector.files.values():
+                for event in map(orjson.loads, lines_of(data) if data[:1] == b"{" else []):
+                    texts = (event.get("note"), event.get("signing", {}).get("certificate"))
+                    found |= dict.fromkeys(text.encode() for text in texts if text)
+    return [text for text in found if text]
+
+
+def as_note(data: bytes, vkeys: list[VerifierKey]) -> None:
+    """Take *data* for a note, for what a note may say, and for a key."""
+    text = data.decode("utf-8", "surrogateescape")
+    for read in (
+        lambda: split_note(data),
+        lambda: open_note(data, vkeys),
+        lambda: Checkpoint.parse(split_note(data)[0]),
+        lambda: Certificate.parse(text),
+        lambda: Anchor.parse(text, path="fuzz"),
+        lambda: VerifierKey.parse(text),
+    ):
+        with suppress(NoteError, KeyTextError):
+            read()
+
+
+def test_hostile_notes_raise_nothing_but_what_is_documented(tell: Tell) -> None:
+    rng = randomness("notes")
+    texts = notes()
+    vkeys = [VerifierKey.parse(text.decode()) for text in texts if b"\n" not in text]
+    n_inputs = either(5_000, 1_000_000)
+    slowest = 0.0
+    for n in range(n_inputs):
+        data = mutated(rng.choice(texts) + b" " * SUFFIX_LENGTH, texts, rng).rstrip()
+        data += rng.choice([b"", b"\n", b"\n\n"])
+        try:
+            slowest = max(slowest, timed(lambda data=data: as_note(data, vkeys)))  # type: ignore[misc]
+        except Exception as error:
+            error.add_note(f"input {n}: {data!r}")
+            raise
+    tell(inputs=n_inputs, notes_of_the_corpus=len(texts), slowest_ms=round(1000 * slowest, 1))
     assert slowest < LONGEST_S
 
 
