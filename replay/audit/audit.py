@@ -203,10 +203,10 @@ class _Audit:
             if n == _ROUNDS // 2:
                 self._freeze()
             judged = self._compare()
-            # Looking at what is not suspect is for what it may say of others, and ends: a file
-            # that grows all the time would be read for ever.  What proves the end of a fork stands
-            # in another file.
-            few = late and judged.suspects and not self._has_fork(judged.suspects)
+            # Looking at what is not suspect is for what it may say of those that are, and ends: a
+            # file that grows all the time would be read for ever.  What proves the end of a fork
+            # stands in another file.
+            few = not judged.suspects or (late and not self._has_fork(judged.suspects))
             keys = judged.suspects if few else self._places
             while not self._changed(judged, keys):
                 if time.monotonic() > patience or not self._is_opening():
