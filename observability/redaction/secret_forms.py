@@ -74,6 +74,15 @@ _NO_PROSE: Final = (
 )
 
 
+def _all_of(pattern: str, least: int) -> str:
+    """Return what matches *pattern* so often at least, and gives nothing back.
+
+    A group of its own, since `{n,}+` behind a group that has choices matches too much before
+    CPython 3.11.5 (gh-106052).
+    """
+    return rf"(?>{pattern}{{{least},}})"
+
+
 def _named(name: str, least: int, *, but: str = _NO_CODE + _NO_PROSE) -> str:
     """Return the pattern of a value of at least so many characters behind *name*."""
     return (
@@ -84,7 +93,7 @@ def _named(name: str, least: int, *, but: str = _NO_CODE + _NO_PROSE) -> str:
         + ")"
         + _NO_MARKER
         + but
-        + rf"(?(q){_IN_QUOTES}{{{least},}}+|{_BARE}{{{least},}}+)"
+        + rf"(?(q){_all_of(_IN_QUOTES, least)}|{_all_of(_BARE, least)})"
     )
 
 
@@ -168,8 +177,8 @@ FORMS: Final[tuple[Rule, ...]] = (
         + ")"
         + _NO_MARKER
         + _NO_CODE
-        + rf"(?(q){_IN_QUOTES}{{3,}}+|(?:{_SCHEME}[ \t]++(?!\[REDACTED:)"
-        + rf"(?:{_PARAMETER}(?:,[ \t]*+{_PARAMETER})*+|[^\s\"'`,;\\]{{3,}})"
+        + rf"(?(q){_all_of(_IN_QUOTES, 3)}|(?:{_SCHEME}[ \t]++(?!\[REDACTED:)"
+        + rf"(?:{_PARAMETER}(?>(?:,[ \t]*+{_PARAMETER})*)|[^\s\"'`,;\\]{{3,}})"
         + r"|(?=[^\s\"'`,;\\0-9]{0,80}+[0-9])[^\s\"'`,;\\]{8,}))",
         "The whole value of an Authorization header, scheme included.",
         "RFC 9110, section 11.6.2; RFC 7617; RFC 6750",
@@ -200,8 +209,8 @@ FORMS: Final[tuple[Rule, ...]] = (
         + _QUOTE
         + r")"
         + _NO_MARKER
-        + rf"(?=[^\s;=]{{1,100}}=)(?(q){_IN_QUOTES}{{4,}}+"
-        r"|(?:[^\r\n\"'`\\]|\"[^\"\r\n]*+\"(?=[;\s]|$)){8,}+)",
+        + rf"(?=[^\s;=]{{1,100}}=)(?(q){_all_of(_IN_QUOTES, 4)}"
+        r"|(?>(?:[^\r\n\"'`\\]|\"[^\"\r\n]*+\"(?=[;\s]|$)){8,}))",
         "What a Cookie or Set-Cookie header holds.",
         "RFC 6265, section 4",
     ),
@@ -250,7 +259,7 @@ FORMS: Final[tuple[Rule, ...]] = (
         + _NO_MARKER
         + r"(?!--?[A-Za-z]|id=)"
         + _NO_CODE
-        + rf"(?(q){_IN_QUOTES}{{1,}}+|{_BARE}{{1,}}+)",
+        + rf"(?(q){_all_of(_IN_QUOTES, 1)}|{_all_of(_BARE, 1)})",
         "The value of an option such as --password, --token or --api-key.",
         "IEEE Std 1003.1, Utility Conventions, and the long options of GNU",
     ),
@@ -271,8 +280,7 @@ FORMS: Final[tuple[Rule, ...]] = (
         ("password", "identified"),
         r"(?P<keep>(?i:password|identified(?:\s++with\s++\S{1,40})?\s++by)\s++(?P<q>\\*+'))"
         + _NO_MARKER
-        + _IN_QUOTES
-        + "{1,}+",
+        + _all_of(_IN_QUOTES, 1),
         "The password in CREATE USER, ALTER ROLE or SET PASSWORD.",
         "PostgreSQL, 'CREATE ROLE'; MySQL, 'CREATE USER'",
     ),
@@ -286,9 +294,8 @@ FORMS: Final[tuple[Rule, ...]] = (
         + r"|(?i:[\w-]{0,20}?(?:secret|token|cookie|authorization|api-?key)))(?P=p),\s*+[bBuU]?"
         r"(?P<q>\\*+[\"']))"
         + _NO_MARKER
-        + rf"(?={_IN_QUOTES}{{1,}}+(?P=q)\s*+,?\s*+[)\]])"
-        + _IN_QUOTES
-        + "{1,}+",
+        + rf"(?={_all_of(_IN_QUOTES, 1)}(?P=q)\s*+,?\s*+[)\]])"
+        + _all_of(_IN_QUOTES, 1),
         "The second of a pair whose first is the name of a secret.",
         "the lists of headers that clients of HTTP print",
     ),
