@@ -89,13 +89,14 @@ class Hints:
 
     def _end(self) -> None:
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        thread, self._thread = self._thread, None
+        # Ctrl-C may have come while it was being started: then it ends by itself, at once.
+        if thread is not None and thread.ident is not None:
+            thread.join()
 
     def _watch(self, folders: list[str], stop: threading.Event) -> None:
         """Write a byte for each batch of changes, until *stop*."""
-        notify = self._notify(folders)
+        notify = None if stop.is_set() else self._notify(folders)
         if notify is None:
             return
         last = time.monotonic()

@@ -3,6 +3,7 @@
 import select
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,20 @@ def test_the_command_follows_and_ends_by_an_interrupt(options: list[str], trace:
 
         assert tail.interrupt() == 130
         assert tail.stderr == b""
+
+
+def test_an_interruption_while_watching_begins_is_the_only_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in that moment was a RuntimeError of a thread that cannot be joined yet."""
+
+    def interrupted(_: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+
+    with pytest.raises(KeyboardInterrupt), Hints() as hints:
+        hints.cover([tmp_path])
 
 
 def test_the_command_waits_for_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
