@@ -15,7 +15,7 @@ from observability.cli.screen import print_json, print_lines, write_bytes
     epilog="""\b
 Examples:
   auditfold checkpoint out -o /elsewhere/anchor.txt
-  auditfold checkpoint out | ssh notary 'cat >> anchors'
+  auditfold checkpoint out | ssh notary 'cat > anchor.txt'
   git commit -m "Data of $(date -I)" -m "$(auditfold checkpoint out)"
   auditfold audit --expect /elsewhere/anchor.txt out
 """,

@@ -2,7 +2,7 @@
 
 A head is the newest checkpoint of a file's last writer; an anchor is a checkpoint of the registry
 with the reach of all traces, which somebody keeps elsewhere (`auditfold checkpoint`).  Pure.
-Rules: docs/auditing.md, "Anchors".
+Rules: docs/trace-format.md, "Heads" and "Anchors"; what they prove: docs/signing.md.
 """
 
 import re
