@@ -641,7 +641,9 @@ def test_ctrl_c_reaches_the_program_through_its_terminal(tmp_path: Path) -> None
 def test_keys_and_sizes_are_passed_on_and_modes_restored(tmp_path: Path) -> None:
     text = (
         "import os, signal, sys, termios, tty\n"
-        "signal.signal(signal.SIGWINCH, lambda *_: print('size', *os.get_terminal_size(1)))\n"
+        # Not print(): the size may change while the print() of the key is being written.
+        "on = lambda *_: os.write(1, b'size %d %d\\n' % os.get_terminal_size(1))\n"
+        "signal.signal(signal.SIGWINCH, on)\n"
         "tty.setraw(0)\nprint('ready', flush=True)\n"
         "print('key', os.read(0, 1), flush=True)\n"
         "while (key := os.read(0, 1)) != b'q': print('key', key, flush=True)\n"
