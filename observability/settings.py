@@ -25,7 +25,10 @@ def _types_of(name: str, value: Any) -> tuple[type[BaseException], ...] | None:
     return tuple(types)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+_SAME: Final[Any] = object()
+
+
+@dataclasses.dataclass(frozen=True, init=False, slots=True)
 class WatcherSettings:
     """What a block does.
 
@@ -40,7 +43,8 @@ class WatcherSettings:
         fatal_exceptions: Types that are always raised, besides what Python ends programs, tasks
             and generators by.
         save_on_exception: Save the report at an exception.
-        output_path_override: Where, instead of the report's `output_path`.
+        output_path_override: Where, instead of the report's `output_path`; its later name is
+            `exception_save_path_override`.
         min_seconds_between_exception_saves: Leave a save out that comes sooner after another.
         refuse_reopening: A unit that has ended raises RuntimeError when it is ended again.
 
@@ -48,25 +52,47 @@ class WatcherSettings:
         TypeError: A value has another type; names the setting.
     """
 
-    raise_on_exception: bool = False
-    store_traceback: bool = True
-    traceback_limit: int | None = None
-    capture_streams: bool = False
-    capture_warnings: bool = True
-    suppressed_exceptions: tuple[type[BaseException], ...] | None = None
-    fatal_exceptions: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit)
-    save_on_exception: bool = True
-    output_path_override: str | os.PathLike[str] | None = None
-    min_seconds_between_exception_saves: float = 0.0
-    refuse_reopening: bool = False
+    raise_on_exception: bool
+    store_traceback: bool
+    traceback_limit: int | None
+    capture_streams: bool
+    capture_warnings: bool
+    suppressed_exceptions: tuple[type[BaseException], ...] | None
+    fatal_exceptions: tuple[type[BaseException], ...]
+    save_on_exception: bool
+    output_path_override: str | os.PathLike[str] | None
+    min_seconds_between_exception_saves: float
+    refuse_reopening: bool
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        raise_on_exception: bool = False,
+        store_traceback: bool = True,
+        traceback_limit: int | None = None,
+        capture_streams: bool = False,
+        capture_warnings: bool = True,
+        suppressed_exceptions: tuple[type[BaseException], ...] | None = None,
+        fatal_exceptions: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit),
+        save_on_exception: bool = True,
+        output_path_override: str | os.PathLike[str] | None = None,
+        exception_save_path_override: str | os.PathLike[str] | None = _SAME,
+        min_seconds_between_exception_saves: float = 0.0,
+        refuse_reopening: bool = False,
+    ) -> None:
+        given = dict(locals())
+        # The later name comes first where both are given: `dataclasses.replace` of that one
+        # gives the other as well, as it was.
+        if exception_save_path_override is not _SAME:
+            given["output_path_override"] = exception_save_path_override
         for name in ("suppressed_exceptions", "fatal_exceptions"):
-            object.__setattr__(self, name, _types_of(name, getattr(self, name)))
+            given[name] = _types_of(name, given[name])
         for name, (kinds, want) in _WANTED.items():
-            value = getattr(self, name)
+            value = given[name]
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                 raise TypeError(f"{name}: got {value!r:.100}, want {want}")
+        for name in NAMES:
+            object.__setattr__(self, name, given[name])
 
     @property
     def exception_save_path_override(self) -> str | os.PathLike[str] | None:

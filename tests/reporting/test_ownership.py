@@ -1,5 +1,6 @@
 """Whose trace a report is in: inside an observer, made before, after the close, without one."""
 
+import dataclasses
 import json
 import os
 import stat
@@ -297,6 +298,18 @@ def test_a_call_comes_before_a_block_and_a_block_before_the_process() -> None:
         assert current_settings().store_traceback is False
     finally:
         set_global_settings(before)
+
+
+def test_where_an_exception_saves_has_two_names_in_the_constructor_too() -> None:
+    later = WatcherSettings(exception_save_path_override="x")
+
+    assert later == WatcherSettings(output_path_override="x")
+    assert later.exception_save_path_override == "x"
+    assert dataclasses.replace(later, output_path_override="y").output_path_override == "y"
+    none: dict[str, Any] = {"exception_save_path_override": None}
+    assert dataclasses.replace(later, **none) == WatcherSettings()
+    with pytest.raises(TypeError, match="output_path_override: got 1, want str, Path or None"):
+        WatcherSettings(exception_save_path_override=1)  # type: ignore[arg-type]
 
 
 def test_suppressed_exceptions_are_recorded_and_said() -> None:
