@@ -199,12 +199,12 @@ def test_a_line_that_does_not_match_at_its_end_is_not_tried_in_all_ways() -> Non
         shapes.learn(check(line_of(orjson.dumps(payload))))
     match = shapes.matcher(len(TAIL or b""))
     assert match(line_of(orjson.dumps(payload))) is not None
-    begin = time.perf_counter()
+    begin = time.process_time()
 
     found = match(line_of(orjson.dumps({**payload, "another": 1})))
 
     assert found is None
-    assert time.perf_counter() - begin < 0.1
+    assert time.process_time() - begin < 1
 
 
 def test_the_part_behind_the_hour_is_matched_alike() -> None:
