@@ -86,7 +86,7 @@ class Running:
         assert process.stderr is not None
         self._open = {process.stdout.fileno(): "stdout", process.stderr.fileno(): "stderr"}
 
-    def read(self, seconds: float = 0.0) -> Self:
+    def read(self, seconds: float) -> Self:
         """Take in what it writes within so many *seconds*."""
         until = time.monotonic() + seconds
         while self._open:

@@ -440,8 +440,8 @@ def test_following_waits_for_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_following_goes_on_after_removal_replacement_and_shrinking(tmp_path: Path) -> None:
     built = run()
     path = built.save(tmp_path)
-    with running("tail", "-f", "-n0", "--json", tmp_path) as tail:
-        tail.read(0.5)
+    with running("tail", "-f", "-n1", "--json", tmp_path) as tail:
+        tail.until(stdout=built.lines[-1])
         path.unlink()
         tail.until(stderr=b"audit/step_04/trace_04.jsonl: was removed")
         other = TraceBuilder(writer="20261121t070312-ffffffffff")
@@ -451,7 +451,7 @@ def test_following_goes_on_after_removal_replacement_and_shrinking(tmp_path: Pat
         beside = path.with_name("beside")
         beside.write_bytes(bytes(built))
         beside.rename(path)
-        tail.until(stderr=b"was replaced", stdout=built.lines[-1])
+        tail.until(stderr=b"was replaced", stdout=bytes(other) + bytes(built))
         os.truncate(path, len(b"".join(built.lines[:4])))
         tail.until(stderr=b"shrank to ")
         with path.open("ab") as stream:
@@ -459,14 +459,14 @@ def test_following_goes_on_after_removal_replacement_and_shrinking(tmp_path: Pat
         tail.until(stdout=other.lines[-1] + bytes(built) + built.lines[4])
         tail.interrupt()
 
-    assert tail.stdout == bytes(other) + bytes(built) + built.lines[4]
+    assert tail.stdout == built.lines[-1] + bytes(other) + bytes(built) + built.lines[4]
 
 
 def test_strict_following_ends_at_the_first_unreadable_line(tmp_path: Path) -> None:
     built = run()
     path = built.save(tmp_path)
-    with running("tail", "-f", "-n0", "--strict", tmp_path) as tail:
-        tail.read(0.5)
+    with running("tail", "-f", "-n1", "--strict", tmp_path) as tail:
+        tail.until(stdout=b"WRITER_CLOSED\n")
         with path.open("ab") as stream:
             stream.write(b"bad\n")
         code = tail.wait()
