@@ -1,7 +1,7 @@
 """Runs that several processes write: how their ids look, and what the registry knows of one.
 
 A process joins a run by its id (`ExecutionObserver(run_id=...)`).  What several starts and ends
-add up to is `replay.fold.run`; docs/exec.md, "Several commands, one run".
+add up to is `replay.fold.starts`; docs/exec.md, "Several commands, one run".
 """
 
 import re

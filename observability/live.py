@@ -19,7 +19,8 @@ from observability.terminal.capture import stderr, stdout
 from observability.terminal.progress import Bar, bar_stream
 from observability.terminal.screen import is_refusal, is_terminal, put, put_safely
 from observability.terminal.streams import LineStream
-from replay.fold.run import Instant, RunState, apply, beginning
+from replay.fold.instant import Instant
+from replay.fold.run import RunState, apply, beginning
 from replay.show.line import harmless, log_line, render
 from replay.trace.events import Event
 from replay.trace.line import utc_second

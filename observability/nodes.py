@@ -1,6 +1,6 @@
 """Nodes while they run: which are open and whose they are, and the handle a `with` gives.
 
-What a node's events mean is in `replay.fold.run`; this is only known to the live program.
+What a node's events mean is in `replay.fold.nodes`; this is only known to the live program.
 """
 
 import os

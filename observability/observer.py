@@ -38,7 +38,7 @@ from observability.traced import traced
 from observability.values import Gate
 from observability.writer import make_folders
 from replay.digest import hash_output
-from replay.fold.run import node_times
+from replay.fold.nodes import node_times
 from replay.show.line import harmless
 from replay.show.summary import error_block, header, summary
 from replay.trace.events import Event, Seconds
