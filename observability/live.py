@@ -23,8 +23,9 @@ from replay.fold.instant import Instant
 from replay.fold.run import RunState, apply, beginning
 from replay.show.line import harmless, log_line, render
 from replay.trace.events import Event
+from replay.trace.evidence import open_evidence
 from replay.trace.line import utc_second
-from replay.trace.reader import RawLine, open_evidence, raw_lines
+from replay.trace.reader import RawLine, raw_lines
 from replay.trace.schema import decode_event
 
 
