@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from observability.trace_file import open_regular
+from observability.files import open_regular
 from replay.trace.folder import REGISTRY
 
 _RUN_ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")

@@ -19,11 +19,12 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from observability.origin import Clock, OnLine, Origin
 from observability.redaction.redact import Redact, Redactor
 from observability.signing.keys import VARIABLE, load_credential
 from observability.trace_file import JournalError, is_foreign
 from observability.values import Gate, encode
-from observability.writer import Clock, OnLine, Origin, Writer
+from observability.writer import Writer
 from replay.trace.events import ENVELOPE, Extent, Parent, RegistryEnd
 from replay.trace.folder import check_workflow_id, step_number
 from replay.trace.line import MAX_INT, MAX_LINE, check_event_type

@@ -26,6 +26,7 @@ from observability import context
 from observability.derived import write_run
 from observability.environment.capture import capture, chosen_fields, chosen_variables
 from observability.environment.resources import Resources, meter
+from observability.files import make_folders
 from observability.joining import check_run_id, check_step
 from observability.journal import Clock, Durability, OnError, close_at_exit
 from observability.live import LiveRun
@@ -36,7 +37,6 @@ from observability.terminal.capture import Capture, TqdmFileWrapper
 from observability.trace_file import JournalError
 from observability.traced import traced
 from observability.values import Gate
-from observability.writer import make_folders
 from replay.digest import hash_output
 from replay.fold.nodes import node_times
 from replay.show.line import harmless
