@@ -27,8 +27,9 @@ from observability.derived import write_run
 from observability.environment.capture import capture, chosen_fields, chosen_variables
 from observability.environment.resources import Resources, meter
 from observability.files import make_folders
+from observability.forks import close_at_exit
 from observability.joining import check_run_id, check_step
-from observability.journal import Clock, Durability, OnError, close_at_exit
+from observability.journal import Clock, Durability, OnError
 from observability.live import LiveRun
 from observability.messages.captured_warnings import CapturedWarnings
 from observability.nodes import Node, OpenNodes, describe, relative_to
