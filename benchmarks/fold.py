@@ -18,8 +18,8 @@ from replay.fold.report import ReportState
 from replay.fold.report_views import report_chunks
 from replay.fold.runs import fold
 from replay.fold.snapshot import from_snapshot, proceed, to_snapshot
+from replay.trace.evidence import open_evidence
 from replay.trace.host import Hosts
-from replay.trace.reader import open_evidence
 
 RUNS = 1_000
 NODES = 500

@@ -27,7 +27,7 @@ from observability import (
 from replay.fold.files import Source
 from replay.fold.report import ReportState
 from replay.fold.runs import fold
-from replay.trace.reader import open_evidence
+from replay.trace.evidence import open_evidence
 
 CALLS = 2_000
 ROUNDS = 9

@@ -18,9 +18,9 @@ from replay.fold.names import LOG_COPY, TRACE_COPY, metadata_path, report_path
 from replay.fold.recent import recent_sources
 from replay.fold.runs import fold
 from replay.show.derived import Derived, derive
+from replay.trace.evidence import TraceError
 from replay.trace.folder import NoTraceError, step_number
 from replay.trace.host import Hosts
-from replay.trace.reader import TraceError
 from replay.trace.schema import NewerVersionError
 
 State = Literal["same", "differs", "missing", "excess"]

@@ -1,20 +1,24 @@
-"""Runs that several processes write: how their ids look, and what the registry knows of one.
+"""Ids of runs, and runs that several processes write: what the registry knows of one.
 
 A process joins a run by its id (`ExecutionObserver(run_id=...)`).  What several starts and ends
-add up to is `replay.fold.run`; docs/exec.md, "Several commands, one run".
+add up to is `replay.fold.starts`; docs/exec.md, "Several commands, one run".
 """
 
 import re
+import string
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
-from observability.trace_file import open_regular
+from observability.files import open_regular
 from replay.trace.folder import REGISTRY
+from replay.trace.line import utc_second
 
 _RUN_ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 _OPENED: Final = "writer_opened"
+_ALPHABET: Final = string.digits + string.ascii_lowercase
 
 
 class Joined(NamedTuple):
@@ -43,6 +47,14 @@ class _Line(msgspec.Struct):
 
 
 _decode: Final = msgspec.json.Decoder(_Line).decode
+
+
+def new_run_id(epoch_ns: int, random: Callable[[int], bytes]) -> str:
+    """Return `20261121-070312-k3f9x2`: UTC, and 31 random bits in letters and digits."""
+    date = utc_second(epoch_ns // 1_000_000_000).decode()
+    number = int.from_bytes(random(8), "big")
+    letters = "".join(_ALPHABET[number // 36**n % 36] for n in range(6))
+    return f"{date[:10].replace('-', '')}-{date[11:].replace(':', '')}-{letters}"
 
 
 def check_run_id(run_id: str) -> str:

@@ -4,7 +4,6 @@ It holds what outlives a writer: the lock, the policy for failures, when to sync
 emissions that interrupt others.  Rules: docs/trace-format.md, "Writing".
 """
 
-import atexit
 import contextlib
 import operator
 import os
@@ -19,11 +18,13 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from observability.forks import OPEN, close_with_multiprocessing
+from observability.origin import Clock, OnLine, Origin
 from observability.redaction.redact import Redact, Redactor
 from observability.signing.keys import VARIABLE, load_credential
 from observability.trace_file import JournalError, is_foreign
 from observability.values import Gate, encode
-from observability.writer import Clock, OnLine, Origin, Writer
+from observability.writer import Writer
 from replay.trace.events import ENVELOPE, Extent, Parent, RegistryEnd
 from replay.trace.folder import check_workflow_id, step_number
 from replay.trace.line import MAX_INT, MAX_LINE, check_event_type
@@ -51,9 +52,6 @@ _WRITING_LAST: Final = 2  # `close` was called in the middle of writing, and is 
 _CLOSING: Final = 3
 _HALF_CLOSED: Final = 4  # an exception of a signal handler ended `close`; it may be called again
 _CLOSED: Final = 5
-
-_OPEN: Final[set["Journal"]] = set()
-_held: Final[dict[int, list["Journal"]]] = {}  # by forking thread, from before a fork until after
 
 
 class Journal:
@@ -148,7 +146,7 @@ class Journal:
         self._finalizer: Any = None
         # A fork waits until the file is open: a child must not inherit the registry's lock.
         with self.lock:
-            _OPEN.add(self)
+            OPEN.add(self)
             try:
                 self._next_writer()
             except BaseException:
@@ -436,7 +434,7 @@ class Journal:
             self._behind = writer.give_up()
             raise
         if self._finalizer is None:
-            self._finalizer = _close_with_multiprocessing(self)
+            self._finalizer = close_with_multiprocessing(self)
         next_sync = self._sync_after(self._clock.monotonic_ns())
         written = [*self.written, (writer.file.path, writer.began)]
         # No call from here on: either all of it is known, or the opening goes on.
@@ -526,7 +524,7 @@ class Journal:
         if self._finalizer is not None:
             self._finalizer.cancel()
         self._state = _CLOSED
-        _OPEN.discard(self)
+        OPEN.discard(self)
 
     # --- Forks
 
@@ -551,63 +549,6 @@ class Journal:
         self.dropped = self.unsaid = self._retry_at = 0
         self._had_forks = set()
         self.written = []
-
-
-def _close_with_multiprocessing(journal: Journal) -> Any:
-    """Close *journal* at the end of a child of multiprocessing, which skips atexit.
-
-    Finalisers from before a fork are cleared at the child's start (multiprocessing.util), so
-    this is done when the child opens its file.
-
-    Returns:
-        What cancels that; None in any other process.
-    """
-    process = sys.modules.get("multiprocessing.process")
-    if process is None or process.parent_process() is None:
-        return None
-    from multiprocessing.util import Finalize
-
-    return Finalize(journal, journal.close, exitpriority=100)
-
-
-def _before_fork() -> None:
-    # With all locks held no line is half written, and no registry open.  In one order everywhere.
-    held = _held[threading.get_ident()] = []
-    for journal in sorted(_OPEN, key=id):
-        journal.lock.acquire()
-        held.append(journal)
-
-
-def _in_parent() -> None:
-    # Those that were locked, not those that are open now: other threads open and close them.
-    for journal in _held.pop(threading.get_ident(), ()):
-        journal.note_fork()
-        journal.lock.release()
-
-
-def _in_child() -> None:
-    _held.clear()
-    for journal in list(_OPEN):
-        journal.become_child()
-
-
-def _at_exit() -> None:
-    for journal in list(_OPEN):
-        close_at_exit(journal.close)
-
-
-def close_at_exit(close: Callable[[], None]) -> None:
-    """Call *close* where no caller is left to raise to: a failure is one line on stderr."""
-    try:
-        close()
-    except OSError as error:
-        # A stderr that is closed or gone is no reason for another error.
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            sys.stderr.write(f"auditfold: {error}\n")
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
-atexit.register(_at_exit)
 
 
 def _checked_index(index: Any) -> int:

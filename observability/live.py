@@ -7,7 +7,7 @@ process are read again from the trace, so the two cannot differ.
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -19,11 +19,13 @@ from observability.terminal.capture import stderr, stdout
 from observability.terminal.progress import Bar, bar_stream
 from observability.terminal.screen import is_refusal, is_terminal, put, put_safely
 from observability.terminal.streams import LineStream
-from replay.fold.run import Instant, RunState, apply, beginning
+from replay.fold.instant import Instant
+from replay.fold.run import RunState, apply, beginning
 from replay.show.line import harmless, log_line, render
 from replay.trace.events import Event
+from replay.trace.evidence import open_evidence
 from replay.trace.line import utc_second
-from replay.trace.reader import RawLine, open_evidence, raw_lines
+from replay.trace.reader import RawLine, raw_lines
 from replay.trace.schema import decode_event
 
 
@@ -108,6 +110,19 @@ class LiveRun:
         """Print to stdout; a stdout that is closed or gone ends that, not the program."""
         if self.console:
             self.console = print_safely(text + end, flush=self._terminal)
+
+    def say_start(self, node_id: str, index: int | None, total_nodes: int | None) -> None:
+        """Print that a node starts, in a line that its end completes."""
+        place = [str(number) for number in (index, total_nodes) if number is not None]
+        shown = "" if index is None else f" [{'/'.join(place)}]"
+        self.say(f"{shown} {harmless(node_id)}...", end=" ")
+
+    def say_end(self, payload: Mapping[str, Any]) -> None:
+        """Print how long a node took, and its error if it has one."""
+        seconds = payload["duration_seconds"]
+        shown = f"{seconds:.2f}" if isinstance(seconds, int | float) else seconds
+        error = f" Error: {harmless(payload['error'])}" if "error" in payload else ""
+        self.say(f"{error} ({shown}s)")
 
     def block(self, lines: Iterable[str]) -> None:
         """Print the lines of a header or summary, and write them to the log."""

@@ -14,7 +14,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from observability.trace_file import is_foreign, open_regular
+from observability.files import open_regular
+from observability.trace_file import is_foreign
 from replay.show.line import harmless
 
 WINDOW_S: Final = 0.25

@@ -1,79 +1,20 @@
-"""Nodes while they run: which are open and whose they are, and the handle a `with` gives.
+"""A node while its block runs: the handle that a `with` gives.
 
-What a node's events mean is in `replay.fold.run`; this is only known to the live program.
+What a node's events mean is in `replay.fold.nodes`.
 """
 
 import os
-from traceback import format_exception
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
-from observability.context import Scope, enter, leave, owner
-from observability.values import Gate, encode
+from observability.payloads import LARGEST_VALUE, describe
+from observability.values import encode
 from replay.digest import directory_digest, file_digest, json_digest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from observability.observer import ExecutionObserver
-
-LARGEST_TEXT: Final = 64 * 1024  # characters of an error's text, and of its traceback
-# Looked through for secrets before it is cut, so that none is cut in two and not known any more.
-_LOOKED_AT: Final = 16 * LARGEST_TEXT
-LARGEST_VALUE: Final = 64 * 1024  # bytes of JSON: a value, or the list of a directory
-
-
-class OpenNodes:
-    """The open nodes of one process, by node id in the order they began.
-
-    Each is a scope of `observability.context` from its start to its end.  Callers hold the
-    journal's lock.
-    """
-
-    def __init__(self, observer: "ExecutionObserver") -> None:
-        self._observer = observer
-        self._open: dict[str, list[tuple[int | None, object, Scope]]] = {}
-        self._last: dict[str, int | None] = {}
-
-    def begin(self, node_id: str, index: int | None) -> None:
-        """Note that a node began, or began again while it was open."""
-        if node_id in self._open:
-            self.end(node_id, index)
-        self._last[node_id] = index
-        mine = (index, owner(), enter(self._observer, node_id, index))
-        self._open.setdefault(node_id, []).append(mine)
-
-    def ending(self, node_id: str) -> tuple[bool, int | None]:
-        """Return whether a node of that id is open, and the index of the one that ends.
-
-        It is the one begun last in this thread or task, otherwise the oldest; where none is
-        open, the node of that id that began last.
-        """
-        others = self._open.get(node_id)
-        if not others:
-            return False, self._last.get(node_id)
-        if len(others) == 1:
-            return True, others[0][0]
-        me = owner()
-        mine = [index for index, whose, _ in others if whose == me]
-        return True, mine[-1] if mine else others[0][0]
-
-    def knows(self, node_id: str) -> bool:
-        """Return whether a node of that id has ever begun."""
-        return node_id in self._last
-
-    def end(self, node_id: str, index: int | None) -> None:
-        """Note that a node ended; one that is not open is none."""
-        left = []
-        for node in self._open.pop(node_id, ()):
-            if node[0] == index:
-                leave(node[2])
-            else:
-                left.append(node)
-        if left:
-            self._open[node_id] = left
 
 
 class Node:
@@ -228,32 +169,3 @@ def _a_text(name: str, text: Any) -> str:
     if not isinstance(text, str):
         raise TypeError(f"{name}: got {type(text).__name__}, want str")
     return text
-
-
-def describe(error: BaseException, gate: Gate) -> dict[str, Any]:
-    """Return an exception as payload fields: text, type and traceback, redacted and cut."""
-    try:
-        text = str(error)
-    except Exception as own:  # noqa: BLE001 - anybody's __str__
-        text = f"no text: its __str__ raised {type(own).__name__}"
-    return {
-        "error": first_part(gate, "error", text) or type(error).__name__,
-        "error_type": type(error).__name__,
-        "traceback": last_part(gate, "traceback", "".join(format_exception(error))),
-    }
-
-
-def first_part(gate: Gate, key: str, text: str) -> str:
-    """Return the first 64 Ki characters of *text* as they may be kept."""
-    return gate.text(key, text[:_LOOKED_AT])[:LARGEST_TEXT]
-
-
-def last_part(gate: Gate, key: str, text: str) -> str:
-    """Return the last 64 Ki characters of *text* as they may be kept."""
-    return gate.text(key, text[-_LOOKED_AT:])[-LARGEST_TEXT:]
-
-
-def relative_to(out: "Path", path: str) -> str:
-    """Return *path* relative to *out* with `/` when it is below it, else as it is."""
-    inside = os.path.relpath(path, out)
-    return path if inside.startswith("..") else inside.replace(os.sep, "/")

@@ -9,7 +9,6 @@ import atexit
 import functools
 import operator
 import os
-import string
 import threading
 import time
 import warnings
@@ -18,49 +17,40 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Self, TypeVar, overload
 
 import orjson
 
-from observability import context
+from observability import context, payloads
+from observability.attempts import Attempts
 from observability.derived import write_run
 from observability.environment.capture import capture, chosen_fields, chosen_variables
 from observability.environment.resources import Resources, meter
-from observability.joining import check_run_id, check_step
-from observability.journal import Clock, Durability, OnError, close_at_exit
+from observability.files import make_folders
+from observability.forks import close_at_exit
+from observability.joining import check_run_id, check_step, new_run_id
+from observability.journal import Clock, Durability, OnError
 from observability.live import LiveRun
 from observability.messages.captured_warnings import CapturedWarnings
-from observability.nodes import Node, OpenNodes, describe, relative_to
+from observability.nodes import Node
 from observability.redaction.redact import Redact, Redactor
 from observability.terminal.capture import Capture, TqdmFileWrapper
 from observability.trace_file import JournalError
 from observability.traced import traced
 from observability.values import Gate
-from observability.writer import make_folders
 from replay.digest import hash_output
-from replay.fold.run import node_times
-from replay.show.line import harmless
+from replay.fold.nodes import node_times
 from replay.show.summary import error_block, header, summary
-from replay.trace.events import Event, Seconds
+from replay.trace.events import Event
 from replay.trace.folder import check_workflow_id, step_number
 from replay.trace.line import MAX_INT, utc_second
 from replay.trace.schema import decode_event
 
 if TYPE_CHECKING:
-    from observability.node_steps import NodeSteps
     from observability.units import LiveUnit
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_ALPHABET: Final = string.digits + string.ascii_lowercase
-_MOST_NODE_TIMES: Final = 10_000
-_MOST_NODE_TIMES_BYTES: Final = 1 << 19  # half of a line
-
-# What a value is behind the gate, and its name in messages; NaN has become a text there.
-_NUMBER: Final[dict[type, str]] = {float: "a number", int: "an int", str: "a text of one"}
-_NUMBER_OR_NONE: Final[dict[type, str]] = {float: "a number", int: "an int", type(None): "None"}
-_TEXT: Final[dict[type, str]] = {str: "str", type(None): "None"}
 
 
 class ExecutionObserver:
@@ -128,7 +118,7 @@ class ExecutionObserver:
         check_workflow_id(workflow_id)
         fields = chosen_fields(environment)
         variables = chosen_variables(environment_variables)
-        self._meter = meter(resources, monotonic_ns=clock.monotonic_ns)
+        node_meter = meter(resources, monotonic_ns=clock.monotonic_ns)
         self.gate = Gate(None if redact is False else Redactor(redact))
         self.clock = clock
         self.on_error = on_error
@@ -153,8 +143,6 @@ class ExecutionObserver:
         self.reports: weakref.WeakSet[LiveUnit] = weakref.WeakSet()
         # Of live units: a change is between its event and its end; two came into each other.
         self.changing = self.doubtful = False
-        self._nodes = OpenNodes(self)
-        self._steps: NodeSteps | None = None  # as long as no report was bound
         self._scope: context.Scope | None = None
         self._only_node = None if only_node is None else self.gate.name("only_node", only_node)
         self._joins = run_id is not None
@@ -183,6 +171,7 @@ class ExecutionObserver:
         )
         self._capture = Capture(self.tqdm_wrapper)
         self._append = self._live.journal.append_clean
+        self._attempts = Attempts(self, self._append, node_meter)
         self._at_exit = functools.partial(close_at_exit, self.close)
         atexit.register(self._at_exit)
         # The last thing before the stamp: an audit compares the time with the stamps of both ends.
@@ -233,24 +222,20 @@ class ExecutionObserver:
         self._check_open("node_start")
         node_id = self.gate.name("node_id", node_id)
         index = None if node_index is None else operator.index(node_index)
-        live = self._live
+        live, attempts = self._live, self._attempts
         if live.bar is not None:
             live.bar.say(node_id)
         with live.journal.lock:
             # Nearly all programs bind no report: they pay for two comparisons.
-            if (self._steps is None and not context.bindings) or not self._begin_step(
+            if (attempts.steps is None and not context.bindings) or not attempts.begin_step(
                 "node_start", {}, node_id, index
             ):
                 self._append("node_start", {}, node_id, index)
-            self._nodes.begin(node_id, index)
-            if self._meter is not None:
-                self._meter.begin(node_id, index)
+            attempts.begin(node_id, index)
             self.current_node_id = node_id
             self.node_start_time = self.clock.time_ns() / 1e9
         if live.console:
-            place = [str(number) for number in (index, self.total_nodes) if number is not None]
-            shown = "" if index is None else f" [{'/'.join(place)}]"
-            live.say(f"{shown} {harmless(node_id)}...", end=" ")
+            live.say_start(node_id, index, self.total_nodes)
 
     def node_success(
         self,
@@ -273,15 +258,7 @@ class ExecutionObserver:
             TypeError: A value has no JSON form.
             JournalError: The event could not be written (under `raise`).
         """
-        payload = self._lenient(
-            {
-                "duration_seconds": duration_seconds,
-                "output_hash": output_hash,
-                "output_summary": output_summary,
-            }
-        )
-        _want(payload, "duration_seconds", _NUMBER)
-        _want(payload, "output_hash", _TEXT)
+        payload = payloads.succeeded(self.gate, duration_seconds, output_hash, output_summary)
         self._end_open_node("node_success", node_id, payload)
 
     def node_failure(self, node_id: str, error_msg: object, duration_seconds: float) -> None:
@@ -291,10 +268,8 @@ class ExecutionObserver:
             RuntimeError: The run has ended.
             JournalError: The event could not be written (under `raise`).
         """
-        said = self._error_fields(error_msg)
-        payload = self._lenient({"duration_seconds": duration_seconds})
-        _want(payload, "duration_seconds", _NUMBER)
-        self._end_open_node("node_failure", node_id, {**payload, **said})
+        payload = payloads.failed(self.gate, error_msg, duration_seconds)
+        self._end_open_node("node_failure", node_id, payload)
 
     def node_skipped(self, node_id: str, reason: str | None = None) -> None:
         """Record that a node is not run, and why."""
@@ -302,12 +277,10 @@ class ExecutionObserver:
         node_id = self.gate.name("node_id", node_id)
         self._check_open("node_skipped")
         with self._live.journal.lock:
-            _, index = self._nodes.ending(node_id)
-            if not self._begin_step("node_skipped", payload, node_id, index):
+            _, index = self._attempts.ending(node_id)
+            if not self._attempts.begin_step("node_skipped", payload, node_id, index):
                 self._append("node_skipped", payload, node_id, index)
-            if self._meter is not None:
-                self._meter.forget(node_id, index)
-            self._nodes.end(node_id, index)
+            self._attempts.skip(node_id, index)
 
     def node_retry(
         self,
@@ -329,21 +302,12 @@ class ExecutionObserver:
             error: A text or an exception.
             index: The node's index, where several of that id are open.
         """
-        said = {} if error is None else self._error_fields(error)
-        payload = self.gate.strict(
-            {
-                "attempt": operator.index(attempt),
-                "max_attempts": None if max_attempts is None else operator.index(max_attempts),
-                "delay_seconds": delay_seconds,
-                "error": said.get("error"),
-            }
-        )
-        _want(payload, "delay_seconds", _NUMBER_OR_NONE)
+        payload = payloads.retried(self.gate, attempt, max_attempts, delay_seconds, error)
         node_id = self.gate.name("node_id", node_id)
         self._check_open("node_retry")
         with self._live.journal.lock:
             if index is None:
-                _, index = self._nodes.ending(node_id)
+                _, index = self._attempts.ending(node_id)
             self._append("node_retry", payload, node_id, index)
 
     def workflow_complete(self, cumulative_cost_usd: float = 0.0) -> None:
@@ -354,8 +318,7 @@ class ExecutionObserver:
         """
         if self._is_over("workflow_complete"):
             return
-        cost = self._lenient({"cumulative_cost_usd": cumulative_cost_usd})
-        _want(cost, "cumulative_cost_usd", _NUMBER)
+        cost = payloads.cost(self.gate, cumulative_cost_usd)
         files = {
             "trace_file": self.relative(self.audit_trace_file),
             "log_file": self.relative(self.audit_log_file),
@@ -370,7 +333,8 @@ class ExecutionObserver:
         """
         if self._is_over("workflow_error"):
             return
-        self._end_run("workflow_error", self._error_fields(error_msg), {}, with_times=False)
+        said = payloads.error_fields(self.gate, error_msg)
+        self._end_run("workflow_error", said, {}, with_times=False)
 
     hash_output = staticmethod(hash_output)
 
@@ -522,7 +486,9 @@ class ExecutionObserver:
 
     def relative(self, path: str | os.PathLike[str]) -> str:
         """Return *path* as events name it: relative to the output folder when it is below it."""
-        return relative_to(self._out, os.path.abspath(path))
+        whole = os.path.abspath(path)
+        inside = os.path.relpath(whole, self._out)
+        return whole if inside.startswith("..") else inside.replace(os.sep, "/")
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -606,7 +572,7 @@ class ExecutionObserver:
         self._check_open(event_type)
         clean = self.gate.strict(payload)
         name = None if node_id is None else self.gate.name("node_id", node_id)
-        steps = self._steps
+        steps = self._attempts.steps
         if steps is None or not steps.tell(event_type, clean, (name, index)):
             self._append(event_type, clean, name, index)
 
@@ -624,60 +590,25 @@ class ExecutionObserver:
         self._check_open(event_type)
         node_id = self.gate.name("node_id", node_id)
         with self._live.journal.lock:
-            self._append_end(event_type, payload, node_id, index)
-        self._print_end(payload)
+            self._attempts.end(event_type, payload, node_id, index)
+        if self._live.console:
+            self._live.say_end(payload)
 
     def _end_open_node(self, event_type: str, node_id: str, payload: Mapping[str, Any]) -> None:
         """Append the end of the open node of that id; warn when there is none."""
         self._check_open(event_type)
         node_id = self.gate.name("node_id", node_id)
         with self._live.journal.lock:
-            is_open, index = self._nodes.ending(node_id)
+            is_open, index = self._attempts.ending(node_id)
             if not is_open:
-                what = "ended already" if self._nodes.knows(node_id) else "never started"
+                what = "ended already" if self._attempts.knows(node_id) else "never started"
                 text = f"{event_type} for a node that {what}: {node_id}"
                 self._append("message", {"level": "warning", "text": text}, node_id, index)
-            self._append_end(event_type, payload, node_id, index)
-        self._print_end(payload)
+            self._attempts.end(event_type, payload, node_id, index)
+        if self._live.console:
+            self._live.say_end(payload)
         if not is_open:
             warnings.warn(text, RuntimeWarning, stacklevel=3)
-
-    def _begin_step(
-        self, event_type: str, payload: Mapping[str, Any], node_id: str, index: int | None
-    ) -> bool:
-        """Append a node's start, or that it is skipped, if it is a step of a batch."""
-        if self._steps is None:
-            if not context.bindings:
-                return False
-            # Where a report is bound, what reports need has been loaded.
-            from observability.node_steps import NodeSteps
-
-            self._steps = NodeSteps(self)
-        return self._steps.begin(event_type, payload, (node_id, index))
-
-    def _append_end(
-        self, event_type: str, payload: Mapping[str, Any], node_id: str, index: int | None
-    ) -> None:
-        """Append the end of a node, and of the step that it is if it is one."""
-        payload = self._with_use(payload, node_id, index)
-        steps = self._steps
-        if steps is None or not steps.tell(event_type, payload, (node_id, index)):
-            self._append(event_type, payload, node_id, index)
-        self._nodes.end(node_id, index)
-
-    def _with_use(
-        self, payload: Mapping[str, Any], node_id: str, index: int | None
-    ) -> Mapping[str, Any]:
-        """Return the payload of a node's end with what the node used, where that is known."""
-        used = None if self._meter is None else self._meter.end(node_id, index)
-        return payload if used is None or "resource" in payload else {**payload, "resource": used}
-
-    def _print_end(self, payload: Mapping[str, Any]) -> None:
-        if self._live.console:
-            seconds = payload["duration_seconds"]
-            shown = f"{seconds:.2f}" if isinstance(seconds, int | float) else seconds
-            error = f" Error: {harmless(payload['error'])}" if "error" in payload else ""
-            self._live.say(f"{error} ({shown}s)")
 
     def _end_run(
         self,
@@ -700,7 +631,7 @@ class ExecutionObserver:
                 "nodes_failed": state.nodes_failed,
                 "nodes_skipped": state.nodes_skipped,
             }
-            times = {"node_times": _that_fit(node_times(state))} if with_times else {}
+            times = {"node_times": payloads.that_fit(node_times(state))} if with_times else {}
             seconds = {"total_time_seconds": self._seconds()}
             self._append(
                 event_type, {**before, **counts, **seconds, **behind, **times}, self._only_node
@@ -736,43 +667,8 @@ class ExecutionObserver:
     def _seconds(self) -> float:
         return (self.clock.monotonic_ns() - self._began_mono_ns) / 1e9
 
-    def _lenient(self, payload: dict[str, Any]) -> dict[str, Any]:
-        clean, coerced = self.gate.lenient(payload)
-        return {**clean, "coerced": coerced} if coerced else clean
-
-    def _error_fields(self, error: object) -> dict[str, Any]:
-        """Return an error as payload fields, redacted; an exception with type and traceback."""
-        if isinstance(error, BaseException):
-            return describe(error, self.gate)
-        if not isinstance(error, str):
-            raise TypeError(f"error: got {type(error).__name__}, want str or an exception")
-        return {"error": self.gate.text("error", error)}
-
     def _answer(self, error: JournalError) -> None:
         """Raise *error*, or warn, as `on_error` says."""
         if self.on_error == "raise":
             raise error
         warnings.warn(str(error), RuntimeWarning, stacklevel=4)
-
-
-def _want(payload: Mapping[str, Any], key: str, kinds: Mapping[type, str]) -> None:
-    """Refuse a value that its event does not declare, before anything of it is written."""
-    kind = type(payload[key])
-    # A number that JSON does not hold has become a text, and only such a text is a number.
-    odd = kind is str and kinds is _NUMBER and key not in payload.get("coerced", ())
-    if odd or kind not in kinds:
-        raise TypeError(f"{key}: got {kind.__name__}, want {' or '.join(kinds.values())}")
-
-
-def _that_fit(times: dict[str, Seconds]) -> dict[str, Seconds] | None:
-    """Return *times* if they fit the line beside the rest; a fold has them all in any case."""
-    fits = len(times) <= _MOST_NODE_TIMES and len(orjson.dumps(times)) <= _MOST_NODE_TIMES_BYTES
-    return times if fits else None
-
-
-def new_run_id(epoch_ns: int, random: Callable[[int], bytes]) -> str:
-    """Return `20261121-070312-k3f9x2`: UTC, and 31 random bits in letters and digits."""
-    date = utc_second(epoch_ns // 1_000_000_000).decode()
-    number = int.from_bytes(random(8), "big")
-    letters = "".join(_ALPHABET[number // 36**n % 36] for n in range(6))
-    return f"{date[:10].replace('-', '')}-{date[11:].replace(':', '')}-{letters}"

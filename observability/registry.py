@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from observability.files import sync_folder
-from observability.trace_file import JournalError, lock_waiting, open_regular, sync
+from observability.files import open_regular, sync, sync_folder
+from observability.trace_file import JournalError, lock_waiting
 from replay.trace.ending import fragment, read_cut_ending, read_ending
 from replay.trace.events import Extent, Fragment, RegistryEnd
 from replay.trace.folder import REGISTRY

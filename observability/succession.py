@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from observability.trace_file import TraceFile, is_foreign, left_by_another, open_regular
+from observability.files import open_regular
+from observability.trace_file import TraceFile, is_foreign, left_by_another
 from replay.trace.ending import Opening, read_ending, read_opening
 from replay.trace.events import Extent
 

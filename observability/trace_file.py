@@ -8,21 +8,17 @@ import contextlib
 import errno
 import fcntl
 import os
-import stat
 import time
-from io import FileIO
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
-from observability.files import UNSUPPORTED
+from observability.files import open_regular, sync
 from replay.trace.ending import Ending, extent, fragment, read_ending
 from replay.trace.events import Extent, Fragment
 from replay.trace.line import GENESIS, seal
 
-_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_MODE: Final = 0o640
-# On macOS fsync(2) leaves the data in the drive's cache; fcntl(2), F_FULLFSYNC, does not.
-_FULL_SYNC: Final = getattr(fcntl, "F_FULLFSYNC", None)
+if TYPE_CHECKING:
+    from io import FileIO
 
 
 class JournalError(OSError):
@@ -51,56 +47,6 @@ def is_foreign(error: OSError) -> bool:
     errno, what a program raises by itself hardly ever.
     """
     return error.errno is None
-
-
-def sync(fd: int) -> None:
-    """Return when the data of *fd* is on the medium.
-
-    Raises:
-        OSError: It is not, or *fd* is closed.
-    """
-    if fd < 0:  # closed, in a fork that a signal handler made
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-    if _FULL_SYNC is not None:
-        try:
-            fcntl.fcntl(fd, _FULL_SYNC)
-        except OSError as error:
-            if error.errno not in UNSUPPORTED:
-                raise
-        else:
-            return
-    if hasattr(os, "fdatasync"):
-        os.fdatasync(fd)
-    else:
-        os.fsync(fd)
-
-
-def open_regular(path: Path, *, create: bool) -> FileIO:
-    """Open the regular file *path* for appending; never through a link.
-
-    What is returned closes its descriptor itself when an exception of a signal handler keeps
-    it from whoever asked for it.
-
-    Args:
-        path: The file.
-        create: Make it; it must not be there.
-
-    Raises:
-        OSError: It is not there, is a link, has several links, or is no regular file.
-    """
-    flags = _FLAGS | (os.O_CREAT | os.O_EXCL if create else 0)
-    # Both calls by one step of a C function, between which no handler runs.
-    stream = next(map(FileIO, map(os.open, (path,), (flags,), (_MODE,)), ("r+",)))
-    try:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
-        if status.st_nlink != 1:
-            raise OSError(errno.EMLINK, f"{status.st_nlink} links, want 1", str(path))
-    except BaseException:
-        stream.close()
-        raise
-    return stream
 
 
 class TraceFile:

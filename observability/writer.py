@@ -7,14 +7,11 @@ and what happens in a fork, is decided in `observability.journal`.
 import errno
 import os
 import platform
-import stat
-from collections.abc import Callable
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from observability.files import sync_folder, write_beside
-from observability.registry import LockedRegistry, Registry, payload_json
-from observability.signing.keys import Credential, FirstKey
+from observability.files import make_folders, sync_folder, write_beside
+from observability.origin import Origin
+from observability.registry import LockedRegistry, payload_json
 from observability.signing.sealer import Sealer
 from observability.succession import choose_file, forks_of
 from observability.trace_file import (
@@ -28,69 +25,13 @@ from observability.trace_file import (
 from replay.trace.events import Extent, Fragment, Parent, Process, RegistryEnd
 from replay.trace.folder import HEAD_SUFFIX
 from replay.trace.host import this_process
-from replay.trace.line import Envelope, utc_second
+from replay.trace.line import Envelope
 from replay.version import __version__
 
-OnLine = Callable[[str, bytes, bytes], None]  # event type, line, payload
+if TYPE_CHECKING:
+    from pathlib import Path
 
-
-class Clock(Protocol):
-    """Where stamps come from; the module `time` is one."""
-
-    def time_ns(self) -> int:
-        """Return nanoseconds since 1970, UTC."""
-
-    def monotonic_ns(self) -> int:
-        """Return nanoseconds of a clock that never steps back."""
-
-
-class Origin:
-    """What all writers of one journal share.
-
-    Args:
-        out: Absolute; the folder that has `audit/`.
-        workflow_id: On every line.
-        step_number: On every line; names the step's folder.
-        run_id: On every line, or None.
-        durability: Stated in `writer_opened`.
-        clock: Where stamps come from.
-        random: Returns that many random bytes, for writer ids.
-        on_line: Called with each event type, line and payload that was written; or None.
-        credential: Gives writers their first keys; None: they do not sign.
-        purpose: Stated in `writer_opened` and `writer_closed`, or None.
-    """
-
-    def __init__(
-        self,
-        out: Path,
-        workflow_id: str,
-        step_number: str,
-        *,
-        run_id: str | None,
-        durability: str,
-        clock: Clock,
-        random: Callable[[int], bytes],
-        on_line: OnLine | None,
-        credential: Credential | None = None,
-        purpose: str | None = None,
-    ) -> None:
-        self.out = out
-        self.workflow_id = workflow_id
-        self.step_number = step_number
-        self.run_id = run_id
-        self.durability = durability
-        self.clock = clock
-        self.random = random
-        self.on_line = on_line
-        self.credential = credential
-        self.purpose = purpose
-        self.step = out / "audit" / f"step_{step_number}"
-        self.registry = Registry(self.step.parent)
-
-    def new_writer_id(self) -> str:
-        """Return `20261121t070312-9f3a1c2e5b`: UTC, and 40 random bits."""
-        date = utc_second(self.clock.time_ns() // 1_000_000_000).decode()
-        return date.replace("-", "").replace(":", "").lower() + "-" + self.random(5).hex()
+    from observability.signing.keys import FirstKey
 
 
 class Writer:
@@ -423,30 +364,3 @@ class Writer:
             epoch_us=self._clock.time_ns() // 1000,
             mono_us=self._clock.monotonic_ns() // 1000,
         )
-
-
-def make_folders(path: Path) -> None:
-    """Make the folder *path* and those above it, and their names durable.
-
-    Raises:
-        OSError: One could not be made or synced, or something else has its name.
-    """
-    missing = []
-    folder = path
-    while not _is_folder(folder):
-        missing.append(folder)
-        folder = folder.parent
-    for folder in reversed(missing):
-        try:
-            os.mkdir(folder)
-        except FileExistsError:
-            if not _is_folder(folder):  # else another process was first
-                raise
-        sync_folder(folder.parent)
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return stat.S_ISDIR(os.stat(path).st_mode)
-    except FileNotFoundError:
-        return False

@@ -11,12 +11,12 @@ from replay.version import __version__
 
 if TYPE_CHECKING:
     from replay.findings import Finding, Verdict
-    from replay.trace.reader import TraceError
+    from replay.trace.evidence import TraceError
 
 _HOMES = {
     "Finding": "replay.findings",
     "Verdict": "replay.findings",
-    "TraceError": "replay.trace.reader",
+    "TraceError": "replay.trace.evidence",
 }
 
 __all__ = ["Finding", "TraceError", "Verdict", "__version__"]

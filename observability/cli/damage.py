@@ -7,8 +7,9 @@ import click
 
 from observability.cli.errors import ExitCode
 from observability.cli.screen import say
+from replay.trace.evidence import TraceError
 from replay.trace.folder import Place
-from replay.trace.reader import Damage, TraceError
+from replay.trace.reader import Damage
 
 # In a file that is no trace every line is bad: so many are named, the others counted.
 MAX_NAMED: Final = 10

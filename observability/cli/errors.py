@@ -90,8 +90,8 @@ def _explain(error: BaseException, command: str) -> tuple[str, ExitCode]:
     if isinstance(error, OSError):
         return _os_error(error), ExitCode.ENVIRONMENT
     # These modules cost more to import than everything above: only now.
+    from replay.trace.evidence import TraceError
     from replay.trace.folder import NoTraceError
-    from replay.trace.reader import TraceError
     from replay.trace.schema import NewerVersionError
 
     if isinstance(error, NewerVersionError):

@@ -82,7 +82,7 @@ def command(
 
     Commands with the same AUDITFOLD_RUN_ID and --step are one run, also at the same time.
     """
-    from observability.command.process import occupy_streams
+    from observability.command.streams import occupy_streams
 
     occupy_streams()
     if not argv[0]:

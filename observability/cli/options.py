@@ -42,7 +42,8 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
 
 def _run_ids(registry: "Path") -> list[str]:
     """Return the runs that the readable lines of *registry* name, in their order."""
-    from replay.trace.reader import EventReader, TraceError, open_evidence
+    from replay.trace.evidence import TraceError, open_evidence
+    from replay.trace.reader import EventReader
     from replay.trace.schema import NewerVersionError
 
     found: dict[str, None] = {}

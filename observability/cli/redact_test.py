@@ -103,8 +103,8 @@ def _streams(path: str) -> Iterator[tuple[str, IO[bytes]]]:
     """Yield name and stream of each file that *path* means."""
     import os
 
+    from replay.trace.evidence import open_evidence
     from replay.trace.folder import locate
-    from replay.trace.reader import open_evidence
 
     if path == "-":
         import sys

@@ -11,8 +11,8 @@ import click
 
 from replay.fold.choice import RunChoiceError, choose
 from replay.trace.events import ASIDE
+from replay.trace.evidence import open_evidence
 from replay.trace.merge import Key
-from replay.trace.reader import open_evidence
 from replay.trace.tail import Shown, Tail
 
 

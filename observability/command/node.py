@@ -12,8 +12,9 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from observability.command.output import Captured
-from observability.command.process import NOT_FOUND, STDERR, STDOUT, Ended, NotStartedError, run
-from observability.command.process import terminal_streams as terminals
+from observability.command.process import NOT_FOUND, Ended, NotStartedError, run
+from observability.command.streams import STDERR, STDOUT
+from observability.command.streams import terminal_streams as terminals
 from observability.environment.capture import arguments
 from observability.environment.readings import of_child
 from observability.joining import writers_of

@@ -1,7 +1,7 @@
 """What a program prints, as it may be kept: cleaned of escapes, redacted, in a file and an excerpt.
 
 Bytes come in as they were read, in any pieces, and what is kept does not depend on the pieces.
-`observability.command.process` reads them and passes them on untouched; nothing here looks at a
+`observability.command.streams` reads them and passes them on untouched; nothing here looks at a
 terminal.
 Rules: docs/exec.md, "What it prints".
 """

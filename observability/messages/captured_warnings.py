@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from observability.context import current_observer
 from observability.messages.message import complain, say
-from observability.nodes import first_part
+from observability.payloads import first_part
 from observability.values import Gate
 
 if TYPE_CHECKING:

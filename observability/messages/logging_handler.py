@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from observability.messages.message import extra_fields, say
-from observability.nodes import describe, first_part, last_part
+from observability.payloads import describe, first_part, last_part
 from observability.values import Gate
 from replay.trace.line import utc_second
 

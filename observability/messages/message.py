@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from observability.context import Scope, current, current_of
-from observability.nodes import LARGEST_VALUE
+from observability.payloads import LARGEST_VALUE
 from observability.values import Gate, encode
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
 from observability.messages.message import complain, extra_fields, say
-from observability.nodes import describe, first_part, last_part
+from observability.payloads import describe, first_part, last_part
 from observability.values import Gate
 
 _LEVELS: Final = {

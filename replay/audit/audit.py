@@ -35,10 +35,10 @@ from replay.audit.scan import Options
 from replay.audit.work import read_traces
 from replay.findings import Verdict, verdict_of, worst
 from replay.trace.ending import read_opening
+from replay.trace.evidence import TraceError, open_evidence
 from replay.trace.folder import NoTraceError, TraceFile, locate
 from replay.trace.folder import Place as Located
 from replay.trace.host import Hosts
-from replay.trace.reader import TraceError, open_evidence
 
 if TYPE_CHECKING:
     from pathlib import Path

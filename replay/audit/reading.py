@@ -22,15 +22,10 @@ from replay.audit.lines import Lines, Progress, seq_of
 from replay.audit.registry import RegistryScan
 from replay.audit.scan import Options, TraceScan
 from replay.audit.seals import check_seals
+from replay.trace.evidence import TraceError, is_compressed, open_evidence, standard_input
 from replay.trace.folder import TraceFile
 from replay.trace.line import MAX_LINE, stored_hash
-from replay.trace.reader import (
-    TraceError,
-    is_compressed,
-    open_evidence,
-    raw_lines,
-    standard_input,
-)
+from replay.trace.reader import raw_lines
 from replay.trace.schema import older_fields
 
 _OPENING: Final = b'{"v":'

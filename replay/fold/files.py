@@ -12,9 +12,10 @@ from typing import IO, Any, Final, NamedTuple
 import msgspec
 
 from replay.trace.events import ASIDE, Process, WriterOpened
+from replay.trace.evidence import TraceError, open_evidence, plain, standard_input
 from replay.trace.folder import Place
 from replay.trace.left_out import links
-from replay.trace.reader import EventReader, TraceError, open_evidence, plain, standard_input
+from replay.trace.reader import EventReader
 
 Key = tuple[str, str, int]
 """Place of an event in the order: (sort time, writer, seq)."""

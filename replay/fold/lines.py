@@ -15,8 +15,9 @@ from replay.fold.report import ReportState
 from replay.fold.run import apply, apply_aside, beginning
 from replay.fold.runs import Fold, Span
 from replay.trace.events import ASIDE, Event, WriterOpened
+from replay.trace.evidence import TraceError
 from replay.trace.line import MAX_LINE
-from replay.trace.reader import EventReader, TraceError
+from replay.trace.reader import EventReader
 
 _CHUNK: Final = 1 << 16
 

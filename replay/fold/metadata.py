@@ -10,8 +10,10 @@ from typing import Any
 import orjson
 
 from replay.fold.names import log_path
-from replay.fold.run import RunState, Status, duration_seconds, node_times
+from replay.fold.nodes import node_times
+from replay.fold.run import RunState, duration_seconds
 from replay.fold.runs import Fold
+from replay.fold.status import Status
 from replay.trace.host import Hosts
 
 

@@ -15,10 +15,10 @@ from typing import Final
 import msgspec
 
 from replay.fold.files import Source, opener
+from replay.trace.evidence import open_evidence
 from replay.trace.folder import Place, locate
 from replay.trace.growing import GrowingFile
 from replay.trace.line import MAX_LINE
-from replay.trace.reader import open_evidence
 
 # File systems stamp by a clock that lags, some by two seconds.
 _LAG_S: Final = 3.0

@@ -12,20 +12,13 @@ from typing import Any, ClassVar, Final
 import msgspec
 import orjson
 
-from replay.fold import commands
+from replay.fold import commands, nodes, starts
 from replay.fold import run as runs
+from replay.fold.instant import Instant, seconds_between
+from replay.fold.nodes import NodeMark
 from replay.fold.reviews import Reviewing, decided
-from replay.fold.run import (
-    FAILED,
-    INTERRUPTED,
-    RUNNING,
-    SKIPPED,
-    SUCCEEDED,
-    Instant,
-    NodeMark,
-    RunState,
-    seconds_between,
-)
+from replay.fold.run import RunState
+from replay.fold.status import FAILED, INTERRUPTED, RUNNING, SKIPPED, SUCCEEDED
 from replay.fold.units import HANDLERS as OF_UNITS
 from replay.fold.units import NO_REVIEW, Check, ReviewFlag, Units
 from replay.trace.events import (
@@ -151,7 +144,7 @@ _SAID: Final = (
 
 def on_workflow_start(state: ReportState, event: WorkflowStarted) -> None:
     """What the run met is what its first start says of it."""
-    runs.on_workflow_start(state, event)
+    starts.on_workflow_start(state, event)
     if state.environment is None and event.environment is not None:
         # By way of JSON, which has no tuples: a report is the same in memory and in its file.
         state.environment = orjson.loads(msgspec.json.encode(event.environment))
@@ -159,7 +152,7 @@ def on_workflow_start(state: ReportState, event: WorkflowStarted) -> None:
 
 def on_node_start(state: ReportState, event: NodeStarted) -> None:
     """The node's next attempt begins; one that is still open will not end any more."""
-    node: Any = runs.on_node_start(state, event, NodeReport)
+    node: Any = nodes.on_node_start(state, event, NodeReport)
     before = node.attempt
     if before is not None:
         if before.status == RUNNING:
@@ -175,7 +168,7 @@ def on_node_start(state: ReportState, event: NodeStarted) -> None:
 
 def on_node_success(state: ReportState, event: NodeSucceeded) -> None:
     """The current attempt ends well."""
-    node: Any = runs.on_node_success(state, event, NodeReport)
+    node: Any = nodes.on_node_success(state, event, NodeReport)
     attempt = _end(node, event, SUCCEEDED)
     attempt.duration, attempt.resource = event.duration_seconds, event.resource
     if attempt.ran is not None:
@@ -189,7 +182,7 @@ def on_node_success(state: ReportState, event: NodeSucceeded) -> None:
 
 def on_node_failure(state: ReportState, event: NodeFailed) -> None:
     """The current attempt ends by an error."""
-    node: Any = runs.on_node_failure(state, event, NodeReport)
+    node: Any = nodes.on_node_failure(state, event, NodeReport)
     attempt = _end(node, event, FAILED)
     attempt.duration = event.duration_seconds
     attempt.error, attempt.error_type = event.error, event.error_type
@@ -202,7 +195,7 @@ def on_node_failure(state: ReportState, event: NodeFailed) -> None:
 
 def on_node_skipped(state: ReportState, event: NodeSkipped) -> None:
     """The node is not run: no attempt, unless one had begun."""
-    node: Any = runs.on_node_skipped(state, event, NodeReport)
+    node: Any = nodes.on_node_skipped(state, event, NodeReport)
     node.reason = event.reason
     if node.attempt is not None:
         attempt = _end(node, event, SKIPPED)
@@ -221,7 +214,7 @@ def _be_a_step(state: ReportState, event: NodeStarted | NodeSkipped, node: NodeR
 
 def on_node_retry(state: ReportState, event: NodeRetried) -> None:
     """Another attempt is announced; the node stays as it is until it begins or ends."""
-    node: Any = runs.ended_node(state, event, NodeReport)
+    node: Any = nodes.ended_node(state, event, NodeReport)
     _extras(node).retries.append(
         {
             "timestamp": event.timestamp,
@@ -464,7 +457,7 @@ def _known(state: ReportState, event: Event) -> Any:
     if head is None:
         return None
     if index is None:
-        return head if head.others is None else runs.ended_node(state, event, NodeReport)
+        return head if head.others is None else nodes.ended_node(state, event, NodeReport)
     return head if head.index == index else (head.others or {}).get(index)
 
 

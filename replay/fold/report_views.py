@@ -11,19 +11,15 @@ import msgspec
 import orjson
 
 from replay.fold import commands
+from replay.fold.instant import seconds_between
 from replay.fold.metadata import position
 from replay.fold.names import log_path
+from replay.fold.nodes import nodes_of
 from replay.fold.report import Attempt, Extras, NodeReport, Output, ReportState, parsed
-from replay.fold.run import (
-    INTERRUPTED,
-    RUNNING,
-    RunState,
-    duration_seconds,
-    nodes_of,
-    seconds_between,
-)
+from replay.fold.run import RunState, duration_seconds
 from replay.fold.run_units import file_views, other_views, report_heads, step_views
 from replay.fold.runs import Fold, Standing
+from replay.fold.status import INTERRUPTED, RUNNING
 from replay.fold.unit_views import check_view, review_view, said_digest
 from replay.fold.units import NO_REVIEW
 from replay.trace.events import (

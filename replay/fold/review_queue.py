@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
+from replay.fold.nodes import nodes_of
 from replay.fold.report import ReportState
 from replay.fold.report_views import node_digest
-from replay.fold.run import nodes_of
 from replay.fold.unit_views import is_open, is_taken_over, review_view, reviewed_digest
 from replay.fold.units import FileState, PipelineState, Units, UnitState
 

@@ -26,16 +26,9 @@ from replay.fold.files import (
     Resumed,
     Source,
 )
-from replay.fold.run import (
-    AnyRun,
-    End,
-    RunState,
-    Status,
-    beginning,
-    freeze,
-    status_of,
-    thaw,
-)
+from replay.fold.frozen import freeze, thaw
+from replay.fold.run import AnyRun, End, RunState, beginning
+from replay.fold.status import Status, status_of
 from replay.trace.events import ASIDE, Event, WriterClosed, WriterOpened, WriterSettled
 from replay.trace.host import Hosts
 from replay.trace.reader import Damage, EventReader, Readable

@@ -10,7 +10,8 @@ from typing import Final
 import msgspec
 
 from replay.fold.files import BEFORE_ALL, FileState, Key, Source
-from replay.fold.run import RunState, dump, load
+from replay.fold.frozen import dump, load
+from replay.fold.run import RunState
 from replay.fold.runs import Fold, fold
 from replay.trace.line import SUFFIX_LENGTH, stored_hash
 from replay.trace.reader import Damage

@@ -7,9 +7,9 @@ node stands among the steps of its batch, and not among the nodes.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from replay.fold.nodes import nodes_of
 from replay.fold.report import NodeReport, ReportState
 from replay.fold.report_views import node_of_step, node_view
-from replay.fold.run import nodes_of
 from replay.fold.run_units import step_views
 from replay.fold.runs import Standing
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from replay.fold.run import Status
+from replay.fold.status import Status
 from replay.show.unit_shape import (
     CheckView,
     FileView,

@@ -7,9 +7,9 @@ not say what they are sorted by come last.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, get_args
 
+from replay.fold.nodes import nodes_of
 from replay.fold.report import ReportState
 from replay.fold.report_views import node_view
-from replay.fold.run import nodes_of
 from replay.fold.runs import Standing
 from replay.show.line import harmless
 from replay.show.text import (

@@ -8,9 +8,10 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from replay.fold.nodes import nodes_of
 from replay.fold.report import ReportState
 from replay.fold.report_views import node_view, run_output_view, slowest_first
-from replay.fold.run import duration_seconds, nodes_of
+from replay.fold.run import duration_seconds
 from replay.fold.runs import Standing
 from replay.show.batches import batch_lines, count_lines, review_text
 from replay.show.environment import environment_lines

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from replay.fold.run import Status
+from replay.fold.status import Status
 
 
 class ReviewView(msgspec.Struct, kw_only=True):

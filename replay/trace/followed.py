@@ -13,11 +13,12 @@ from typing import Any, BinaryIO, Final, NamedTuple
 import orjson
 
 from replay.trace.events import VERSION
+from replay.trace.evidence import TraceError, open_evidence
 from replay.trace.folder import TraceFile
 from replay.trace.growing import GrowingFile, Piece
 from replay.trace.line import MAX_LINE, LineError, check, continues
 from replay.trace.merge import Key
-from replay.trace.reader import Damage, RawLine, TraceError, open_evidence, raw_lines
+from replay.trace.reader import Damage, RawLine, raw_lines
 from replay.trace.schema import NewerVersionError, OlderLayout, older_fields, version_of
 
 

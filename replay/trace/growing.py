@@ -11,8 +11,8 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
+from replay.trace.evidence import TraceError, open_evidence
 from replay.trace.line import MAX_LINE
-from replay.trace.reader import TraceError, open_evidence
 
 _BLOCK: Final = 1 << 16
 # As much of the first line, and of the line read last, as tells two files apart: a line begins

@@ -15,6 +15,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, Self
 
+from replay.trace.evidence import TraceError
 from replay.trace.folder import Place, TraceFile, locate
 from replay.trace.followed import (
     FollowedFile,
@@ -34,7 +35,6 @@ from replay.trace.hints import Hints
 from replay.trace.left_out import link_at
 from replay.trace.line import MAX_LINE
 from replay.trace.listing import Listing
-from replay.trace.reader import TraceError
 from replay.trace.schema import NewerVersionError
 from replay.trace.search import Wanted, beginning
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from replay.audit import audit as audit_module
 from replay.findings import Verdict
 from replay.trace.events import Process
+from replay.trace.evidence import TraceError
 from replay.trace.folder import NoTraceError
 from replay.trace.host import Hosts, this_process
-from replay.trace.reader import TraceError
 from tests.auditing.build import LATER, audited, many_nodes, open_behind, save, told
 from tests.auditing.test_chain import flipped
 from tests.vectors.making import ALICE, BOB, REGISTRY, TRACE, Out, Writer, lines_of, small_run

@@ -11,8 +11,8 @@ import pytest
 
 from observability.cli.errors import MEANING, ExitCode, explain
 from observability.cli.main import COMMANDS, auditfold, main
+from replay.trace.evidence import TraceError
 from replay.trace.folder import NoTraceError
-from replay.trace.reader import TraceError
 from replay.trace.schema import NewerVersionError
 from tests.command import running
 from tests.command.running import AUDITFOLD, environment

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from replay.audit.audit import audit
 from replay.findings import Verdict
 from replay.fold import fold_path, read_report
-from replay.trace.reader import EventReader, TraceError, open_evidence
+from replay.trace.evidence import TraceError, open_evidence
+from replay.trace.reader import EventReader
 from replay.trace.tail import Shown, Tail
 from tests.command.running import AUDITFOLD, auditfold, environment, running
 from tests.docs.pages import root
@@ -142,7 +143,7 @@ def test_reading_by_events_ends_at_the_cut_as_well(cut: int) -> None:
 
 
 def _stream_of(data: bytes) -> io.RawIOBase:
-    from replay.trace.reader import _Decompressed
+    from replay.trace.evidence import _Decompressed
 
     return _Decompressed(io.BytesIO(data), "cut.gz")
 

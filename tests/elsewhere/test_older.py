@@ -17,7 +17,7 @@ from observability.log import AuditLog
 from replay.audit.audit import audit
 from replay.findings import Verdict
 from replay.fold import fold_path, read_metadata, read_report
-from replay.trace.reader import TraceError
+from replay.trace.evidence import TraceError
 from replay.trace.schema import older_fields
 from tests.command.running import auditfold, environment
 from tests.elsewhere.older import (

@@ -17,7 +17,7 @@ from observability import (
 from replay.fold import fold_path, read_report
 from replay.show.json_schema import event_schema, event_type_schema, report_schema
 from replay.trace.events import EVENT_TYPES
-from replay.trace.reader import TraceError
+from replay.trace.evidence import TraceError
 from replay.trace.schema import NewerVersionError
 from tests.command.running import auditfold
 from tests.docs.pages import root

@@ -3,7 +3,8 @@
 import pytest
 
 from replay.fold.choice import RunChoiceError, choose
-from replay.fold.run import Instant, RunState
+from replay.fold.instant import Instant
+from replay.fold.run import RunState
 
 
 def run(run_id: str, step: str, last: int) -> RunState:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from replay.fold.files import Source
 from replay.fold.metadata import metadata, metadata_bytes
+from replay.fold.nodes import node_times, nodes_of
 from replay.fold.report import ReportState
 from replay.fold.report_views import report, report_chunks
-from replay.fold.run import RunState, apply, apply_aside, beginning, node_times, nodes_of
+from replay.fold.run import RunState, apply, apply_aside, beginning
 from replay.fold.runs import At, Fold, fold
 from replay.trace.events import ASIDE, Event, Process, WriterOpened
 from replay.trace.host import Hosts

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from replay.fold import runs
 from replay.fold.files import OpenFiles
+from replay.fold.instant import Instant
 from replay.fold.lines import lines_of, report_state
 from replay.fold.names import copies, copies_of_all, is_nameable
 from replay.fold.report import ReportState
 from replay.fold.report_views import report
-from replay.fold.run import Instant, RunState
+from replay.fold.run import RunState
 from replay.fold.runs import fold, has_begun
 from replay.show.copies import Printer
 from replay.show.derived import Derived, derive

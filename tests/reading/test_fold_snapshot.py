@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replay.fold.frozen import dump
 from replay.fold.metadata import metadata, metadata_bytes
-from replay.fold.run import RunState, dump
+from replay.fold.run import RunState
 from replay.fold.runs import At, Fold, fold
 from replay.fold.snapshot import from_snapshot, proceed, to_snapshot
 from replay.trace.host import Hosts

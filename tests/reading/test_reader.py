@@ -16,14 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay.trace.events import Event, NodeStarted, UnknownEvent
+from replay.trace.evidence import TraceError, open_evidence
 from replay.trace.line import MAX_LINE, SUFFIX_LENGTH, LineError, seal
-from replay.trace.reader import (
-    EventReader,
-    TraceError,
-    open_evidence,
-    raw_lines,
-    skip_line,
-)
+from replay.trace.reader import EventReader, raw_lines, skip_line
 from replay.trace.schema import NewerVersionError, decode_unknown
 from tests.reading.traces import TraceBuilder, older_lines
 from tests.vectors.making import with_long_line

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replay.fold.frozen import dump, freeze, load, thaw
 from replay.fold.metadata import metadata_of
-from replay.fold.run import RunState, Status, dump, freeze, load, status_of, thaw
+from replay.fold.run import RunState
 from replay.fold.runs import Fold, fold
+from replay.fold.status import Status, status_of
 from tests.reading.histories import sources
 from tests.reading.traces import Clock, TraceBuilder
 

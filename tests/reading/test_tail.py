@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay.trace import growing
+from replay.trace.evidence import TraceError
 from replay.trace.folder import NoTraceError
 from replay.trace.growing import GrowingFile
 from replay.trace.line import MAX_LINE, SUFFIX_LENGTH, seal
-from replay.trace.reader import Damage, EventReader, TraceError
+from replay.trace.reader import Damage, EventReader
 from replay.trace.schema import NewerVersionError
 from replay.trace.tail import Item, Notice, Shown, Tail, Torn, pause_after
 from tests.reading.order import merged

@@ -28,9 +28,10 @@ from replay.audit.checkpoint import (
 from replay.audit.facts import Facts
 from replay.audit.registry import RegistryScan
 from replay.trace.ending import is_cut_off, read_cut_ending, read_ending, read_opening
+from replay.trace.evidence import TraceError
 from replay.trace.folder import NoTraceError
 from replay.trace.line import GENESIS, SUFFIX_LENGTH, LineError, check, seal
-from replay.trace.reader import EventReader, TraceError
+from replay.trace.reader import EventReader
 from replay.trace.schema import NewerVersionError, older_fields
 from tests.auditing.build import scanned
 from tests.reliability.conftest import Tell

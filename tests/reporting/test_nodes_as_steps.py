@@ -192,7 +192,7 @@ def test_steps_that_ended_are_let_go_and_one_that_failed_may_be_tried_again(
             with observer.node("n", 7):
                 pass
             assert list(report.steps) == []
-            assert len(observer._steps._ended) == 0  # type: ignore[union-attr]
+            assert len(observer._attempts.steps._ended) == 0  # type: ignore[union-attr]
 
     assert [step["status"] for step in steps_of(tmp_path)] == ["succeeded"] * 50
     assert read_report(tmp_path)["reports"][0]["status"] == "succeeded"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from observability import trace_file
+from observability import files, trace_file
 from observability.journal import Durability, Journal
 from tests.writing.clock import ManualClock
 from tests.writing.oracle import assert_complete, lines
@@ -17,7 +17,7 @@ WORKFLOW = "step_04_durability"
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Count how often a trace was synced since the last question."""
-    original = trace_file.sync
+    original = files.sync
     count = [0]
 
     def sync(fd: int) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from observability import ExecutionObserver, trace_file
+from observability import ExecutionObserver, files
 from observability.journal import Journal, JournalError, OnError
 from observability.log import AuditLog
 from tests.writing.clock import ManualClock
@@ -512,7 +512,7 @@ def test_folders_that_cannot_be_synced_and_drives_without_full_sync_are_no_error
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
     monkeypatch.setattr(os, "fsync", refuse)
-    monkeypatch.setattr(trace_file, "_FULL_SYNC", 51)
+    monkeypatch.setattr(files, "_FULL_SYNC", 51)
     Journal(tmp_path, WORKFLOW).close()
 
     assert_complete(tmp_path)

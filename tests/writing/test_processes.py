@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from observability import journal as journal_module
+from observability import forks
 from observability.journal import Journal, JournalError
 from observability.writer import Writer
 from tests.writing.oracle import (
@@ -360,7 +360,7 @@ def test_forks_while_other_threads_open_write_and_close(memory: Path) -> None:
 
     assert not any(thread.is_alive() for thread in threads)
     assert failures == []
-    assert journal_module._held == {}
+    assert forks._held == {}
     for number in range(3):
         assert_complete(memory / str(number))
 
@@ -519,7 +519,7 @@ def n_open() -> int:
 def test_closed_journals_are_forgotten(tmp_path: Path) -> None:
     """A long program makes many: neither descriptors nor objects stay behind."""
     n_descriptors = n_open()
-    before = len(journal_module._OPEN)
+    before = len(forks.OPEN)
     for n in range(50):
         journal = Journal(tmp_path, WORKFLOW)
         journal.append("tick", {"n": n})
@@ -527,5 +527,5 @@ def test_closed_journals_are_forgotten(tmp_path: Path) -> None:
         journal.close()
 
     assert n_open() == n_descriptors
-    assert len(journal_module._OPEN) == before
+    assert len(forks.OPEN) == before
     assert len(lines(tmp_path / REGISTRY)) == 100

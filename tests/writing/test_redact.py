@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from observability import ExecutionObserver
 from observability.journal import Journal
-from observability.nodes import LARGEST_TEXT
+from observability.payloads import LARGEST_TEXT
 from observability.redaction.redact import RULES, Redactor
 from observability.redaction.secret_names import is_secret_name
 from observability.values import Gate

@@ -319,8 +319,8 @@ def test_a_node_that_was_skipped_is_forgotten(tmp_path: Path) -> None:
     with ExecutionObserver("w", tmp_path, resources="full") as obs:
         obs.node_start("a")
         obs.node_skipped("a")
-        assert obs._meter is not None
-        assert obs._meter._begun == {}
+        assert obs._attempts._meter is not None
+        assert obs._attempts._meter._begun == {}
 
 
 def test_a_fork_that_ends_its_parents_node_knows_no_counts(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from observability import journal as journal_module
+from observability import forks
 from observability.journal import Journal
 from observability.trace_file import JournalError
 from tests.writing.oracle import (
@@ -334,11 +334,11 @@ def test_emissions_from_a_handler_interleave_without_loss(tmp_path: Path) -> Non
 def test_an_interrupted_constructor_leaves_no_lock_and_no_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_before = set(journal_module._OPEN)
+    open_before = set(forks.OPEN)
     with in_the_middle(monkeypatch, raise_storm), pytest.raises(StormError):
         open_journal(tmp_path)
 
-    assert open_before == journal_module._OPEN
+    assert open_before == forks.OPEN
     assert_complete(tmp_path)
     open_journal(tmp_path).close()
     assert list(traces(tmp_path)) == [BASE]

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from observability.journal import Journal
 from observability.redaction.redact import Redactor
-from observability.values import Gate, _Walk, encode
+from observability.values import Gate, encode
+from observability.walk import Walk
 from replay.trace.events import ENVELOPE
 from replay.trace.line import MAX_DEPTH, MAX_INT, MAX_LINE, Envelope, LineError, check, seal
 from tests.writing.oracle import assert_complete, lines
@@ -145,7 +146,7 @@ def test_what_json_holds_is_written_as_it_is(payload: dict[str, Any]) -> None:
     assert same(kept, payload)
     assert same(without_envelope(line_of(encode(kept))), payload)
     # By the slow walk too, which everything takes when a callable is asked.
-    assert same(_Walk(None, lenient=False).mapping(payload, ""), payload)
+    assert same(Walk(None, lenient=False).mapping(payload, ""), payload)
 
 
 @given(payload=st.dictionaries(texts, loose, max_size=4))
