@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from replay.fold.report import ReportState
-from replay.fold.report_views import node_digest
 from replay.fold.run import nodes_of
+from replay.fold.run_report import RunReport
+from replay.fold.run_report_views import node_digest
 from replay.fold.unit_views import is_open, is_taken_over, review_view, reviewed_digest
 from replay.fold.units import FileState, PipelineState, Units, UnitState
 
@@ -111,7 +111,7 @@ def choose_named(found: Sequence[Named], part: str) -> list[Named]:
     return exact or [one for one in found if part and any(part in name for name in one.names)]
 
 
-def requests_of(state: ReportState) -> Iterator[Request]:
+def requests_of(state: RunReport) -> Iterator[Request]:
     """Yield the requests of a run, decided ones too, in the order in which their units began."""
     for file, unit in named_units(state.units):
         found = unit.reviewing
@@ -134,7 +134,7 @@ def requests_of(state: ReportState) -> Iterator[Request]:
     yield from _of_nodes(state)
 
 
-def _of_nodes(state: ReportState) -> Iterator[Request]:
+def _of_nodes(state: RunReport) -> Iterator[Request]:
     for node_id, node in nodes_of(state):
         extras = node.extras
         if node_id is None or extras is None:
@@ -159,7 +159,7 @@ def _of_nodes(state: ReportState) -> Iterator[Request]:
         )
 
 
-def targets_of(state: ReportState) -> Iterator[Target]:
+def targets_of(state: RunReport) -> Iterator[Target]:
     """Yield what something can be said about: files, steps, other units, and nodes."""
     for file, unit in named_units(state.units):
         names = _names(unit)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from replay.fold.files import sources_of
 from replay.fold.metadata import metadata, metadata_bytes
-from replay.fold.report import ReportState
-from replay.fold.report_views import report
 from replay.fold.review_queue import requests_of
+from replay.fold.run_report import RunReport
+from replay.fold.run_report_views import report
 from replay.fold.runs import Fold, fold
 from replay.fold.snapshot import from_snapshot, proceed, to_snapshot
 from replay.fold.unit_views import file_of, reviewed_digest, step_of, unit_view
@@ -43,14 +43,14 @@ def asked(*, clock: Any = None) -> TraceBuilder:
     return built
 
 
-def state_of(*built: TraceBuilder) -> ReportState:
+def state_of(*built: TraceBuilder) -> RunReport:
     files = {one.name: bytes(one) for one in built}
-    return fold(sources(files), kind=ReportState).run(RUN)
+    return fold(sources(files), kind=RunReport).run(RUN)
 
 
 def view_of(*built: TraceBuilder, hosts: Hosts = HOSTS) -> dict[str, Any]:
     files = {one.name: bytes(one) for one in built}
-    found: Fold[ReportState] = fold(sources(files), kind=ReportState)
+    found: Fold[RunReport] = fold(sources(files), kind=RunReport)
     made = report(found, found.run(RUN), hosts)
     msgspec.convert(made, Report)  # it has the shape that is declared
     return made
@@ -169,7 +169,7 @@ def test_what_the_program_changes_makes_a_decision_stale_and_what_people_say_doe
 def test_the_digest_is_that_of_the_documented_form() -> None:
     """The vector spells the form out, so that other readers and later versions agree."""
     path = Path(__file__).parent.parent / "vectors" / "valid" / "reviewed"
-    folded = fold(sources_of(locate(str(path))), kind=ReportState)
+    folded = fold(sources_of(locate(str(path))), kind=RunReport)
     (state,) = folded.runs()
 
     (request,) = requests_of(state)
@@ -272,6 +272,6 @@ def test_every_prefix_of_a_reviewed_trace_folds() -> None:
 
     for n in range(len(built.lines) + 1):
         part = b"".join(built.lines[:n])
-        found = fold(sources({NAME: part}), kind=ReportState)
+        found = fold(sources({NAME: part}), kind=RunReport)
         for state in found.runs():
             assert report(found, state, HOSTS) == report(found, state, HOSTS)
