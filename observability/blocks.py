@@ -27,7 +27,7 @@ from observability.settings import (
     with_overrides,
 )
 from observability.step_report import StepReport, label_and_id
-from replay.fold.units import TERMINAL
+from replay.fold.report.base import TERMINAL
 from replay.trace.events import Captured, ExceptionRaised
 
 U = TypeVar("U", bound=ReportBase)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from replay.fold.units import Units, UnitState
+from replay.fold import report as states
+from replay.fold.report.units import Units
 
 if TYPE_CHECKING:
     from observability.observer import ExecutionObserver
@@ -67,7 +68,7 @@ def fold_again(observer: "ExecutionObserver", *more: Any) -> None:
     observer.changing = False
 
 
-def give(handles: dict[str, Any], state: UnitState, parent: Any) -> Any:
+def give(handles: dict[str, Any], state: states.ReportBase, parent: Any) -> Any:
     """Give a state, and those in it, to their handles; make one where there is none."""
     unit = handles.get(state.unit)
     if unit is None:

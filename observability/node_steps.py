@@ -1,7 +1,7 @@
 """Nodes that are steps: what begins while a report is bound stands in that report.
 
 The events are those of nodes and name the step besides; what they mean for it is
-`replay.fold.units`, what they mean for the node `replay.fold.run_report`.  Which report is bound
+`replay.fold.report`, what they mean for the node `replay.fold.run_report`.  Which report is bound
 is in `observability.context`.
 """
 

@@ -23,16 +23,9 @@ from observability.saving import UNSAVED, write_report
 from observability.settings import unknown_option
 from observability.step_report import StepReport, WithSteps, add_review, only_added
 from observability.units import PROCESS, LiveUnit
-from replay.fold import unit_views as views
-from replay.fold.unit_views import SCHEMA_VERSION
-from replay.fold.units import (
-    FILE,
-    PIPELINE,
-    TERMINAL,
-    UnitState,
-    percent,
-    rollup,
-)
+from replay.fold import report as states
+from replay.fold.report.base import FILE, PIPELINE, SCHEMA_VERSION, TERMINAL, instant
+from replay.fold.report.loading import pipeline_of
 from replay.trace.events import (
     ProgressSet,
 )
@@ -89,12 +82,14 @@ class PipelineReport(WithSteps):
         "_wait_ns",
     )
 
+    state: states.PipelineReport
+
     label = Field[str](write=a_text)
     stage = Field[str](write=a_text)
     message = Field[str](write=a_text)
     percent = Field[int](write=a_percent)
     output_path = Field[Path | None](Path, a_path_or_none)
-    updated_at = Field[datetime | None](views.instant)
+    updated_at = Field[datetime | None](instant)
     batch_id = Field[int | str | None](write=lambda _, value: _batch_id(value))
     kind = Field[str](write=lambda _, value: _report_kind(value), name="report_kind")
 
@@ -146,7 +141,7 @@ class PipelineReport(WithSteps):
     @property
     def status(self) -> Status:
         """That of its steps and files together."""
-        return Status(rollup(self.state))
+        return Status(self.state.rollup())
 
     @property
     def report_version(self) -> str:
@@ -189,7 +184,7 @@ class PipelineReport(WithSteps):
         with self.lock:
             steps = self.state.steps
             if steps:
-                mean = round(sum(percent(step) for step in steps) / len(steps))
+                mean = round(sum(step.progress for step in steps) / len(steps))
                 self.set_progress(self.stage or "steps", mean, self.message)
 
     # --- Steps and files
@@ -269,18 +264,18 @@ class PipelineReport(WithSteps):
         """Return the files for a file, else the steps."""
         return self._files if isinstance(child, FileReport) else self.own_steps
 
-    def stand_in_again(self, give: Callable[[UnitState], Any]) -> None:
+    def stand_in_again(self, give: Callable[[states.ReportBase], Any]) -> None:
         """Let the units that stand in the state stand here; *give* returns the one of a state."""
-        for attached, states in (
+        for attached, inside in (
             (self.own_steps, self.state.steps),
             (self._files, self.state.files),
         ):
             if not self._keep_finished:
                 held = {unit.state.unit for unit in attached}
-                states[:] = [s for s in states if s.unit in held or s.status not in TERMINAL]
-            attached.refill([give(state) for state in states])
+                inside[:] = [s for s in inside if s.unit in held or s.status not in TERMINAL]
+            attached.refill([give(state) for state in inside])
 
-    def handle_of(self, state: UnitState) -> ReportBase:
+    def handle_of(self, state: states.ReportBase) -> ReportBase:
         """Return a new handle of a state that stands here."""
         if state.kind == FILE:
             return FileReport.over(state, self).recorded_by(self.observer)
@@ -300,10 +295,10 @@ class PipelineReport(WithSteps):
         if not self._keep_finished:
             attached = self.children_like(unit)
             attached.drop(unit)
-            states = self.state.files if attached is self._files else self.state.steps
-            for n, state in enumerate(states):
+            inside = self.state.files if attached is self._files else self.state.steps
+            for n, state in enumerate(inside):
                 if state is unit.state:
-                    del states[n]
+                    del inside[n]
                     break
 
     # --- Looking files up
@@ -311,7 +306,7 @@ class PipelineReport(WithSteps):
     def files_for(self, key: str | os.PathLike[str]) -> list[FileReport]:
         """Return the files that *key* names: by id, else by path, else by name; case counts."""
         with self.lock:
-            return [self._files[n] for n in views.files_for(self.state, os.fspath(key))]
+            return [self._files[n] for n in self.state.places_of(key)]
 
     def get_file(self, key: str | os.PathLike[str]) -> FileReport | None:
         """Return the file that *key* names, None if there is none.
@@ -327,18 +322,19 @@ class PipelineReport(WithSteps):
 
     def file_seen(self, key: str | os.PathLike[str]) -> bool:
         """Return whether *key* names a file."""
-        return bool(self.files_for(key))
+        with self.lock:
+            return self.state.file_seen(key)
 
     def file_processed(self, key: str | os.PathLike[str], require_success: bool = False) -> bool:  # noqa: FBT001, FBT002 - S0's form
         """Return whether every file that *key* names has ended, or ended well."""
-        found = self.files_for(key)
-        return bool(found) and all(
-            views.is_processed(file.state, require_success=require_success) for file in found
-        )
+        with self.lock:
+            return self.state.file_processed(key, require_success=require_success)
 
     def unseen_expected(self, expected: Iterable[str | os.PathLike[str]]) -> list[str]:
         """Return what of *expected* names no file."""
-        return [os.fspath(key) for key in expected if not self.file_seen(key)]
+        keys = list(expected)
+        with self.lock:
+            return self.state.unseen_expected(keys)
 
     def table_rows_for_files_map(self, expected: Any) -> list[dict[str, Any]]:
         """Return a row for each expected file, for a template.
@@ -347,22 +343,8 @@ class PipelineReport(WithSteps):
             expected: File names; of a mapping the values are the rows' `other`.
         """
         others = expected if isinstance(expected, Mapping) else dict.fromkeys(expected)
-        return [self._row(os.fspath(key), other) for key, other in others.items()]
-
-    def _row(self, key: str, other: Any) -> dict[str, Any]:
-        found = self.files_for(key)
-        file = found[-1] if found else None
-        return {
-            "filename": key,
-            "seen": file is not None,
-            "status": "MISSING" if file is None else str(file.status),
-            "percent": 0 if file is None else file.percent,
-            "flagged_human_review": file is not None and file.requires_human_review,
-            "human_review_reason": None if file is None else file.human_review_reason,
-            "file_id": None if file is None else file.file_id,
-            "path": None if file is None else str(file.path),
-            "other": other,
-        }
+        with self.lock:
+            return self.state.table_rows_for_files_map(others)
 
     # --- Saving
 
@@ -491,7 +473,7 @@ class PipelineReport(WithSteps):
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        return cls.over(views.pipeline_of(view, PROCESS.new_unit))
+        return cls.over(pipeline_of(view, PROCESS.new_unit))
 
 
 def _batch_id(value: Any) -> int | str | None:

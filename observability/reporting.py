@@ -1,7 +1,7 @@
 """Live reports: batches, files and steps that a program changes while it works.
 
 A report made while an observer is current is recorded in its trace; without one only the state
-is kept.  What a change does is in `observability.units`, what it means in `replay.fold.units`; the
+is kept.  What a change does is in `observability.units`, what it means in `replay.fold.report`; the
 `with` blocks are in `observability.blocks`.
 """
 
@@ -12,8 +12,9 @@ from observability.pipeline_report import PipelineReport
 from observability.report_base import ReportBase
 from observability.saving import atomic_write_json, dump_report
 from observability.step_report import StepReport
-from replay.fold.unit_views import SCHEMA_VERSION
-from replay.fold.units import Check, ReviewFlag
+from replay.fold.report.base import SCHEMA_VERSION
+from replay.fold.report.step import Check
+from replay.fold.reviews import ReviewFlag
 
 __all__ = [
     "SCHEMA_VERSION",

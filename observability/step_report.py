@@ -12,12 +12,9 @@ from observability.fields import (
 )
 from observability.report_base import FIRST, ReportBase, check_first, set_first
 from observability.units import PROCESS, LiveUnit, NodeKey, locked
-from replay.fold import unit_views as views
-from replay.fold.units import (
-    FILE,
-    STEP,
-    UnitState,
-)
+from replay.fold import report as states
+from replay.fold.report.base import FILE, STEP
+from replay.fold.report.loading import step_of
 from replay.trace.events import CheckMade, Event
 
 
@@ -147,7 +144,7 @@ class StepReport(ReportBase):
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        return cls.over(views.step_of(view, PROCESS.new_unit))
+        return cls.over(step_of(view, PROCESS.new_unit))
 
 
 class WithSteps(LiveUnit):
@@ -223,11 +220,11 @@ class WithSteps(LiveUnit):
             payload["inside"] = True
         unit.join(self, payload)
 
-    def stand_in_again(self, give: Callable[[UnitState], Any]) -> None:
+    def stand_in_again(self, give: Callable[[states.ReportBase], Any]) -> None:
         """Let the units that stand in the state stand here; *give* returns the one of a state."""
         self.own_steps.refill([give(state) for state in self.state.steps])
 
-    def handle_of(self, state: UnitState) -> ReportBase:
+    def handle_of(self, state: states.ReportBase) -> ReportBase:
         """Return a new handle of a state that stands here."""
         return StepReport.over(state, self).recorded_by(self.observer)
 

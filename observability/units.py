@@ -1,7 +1,7 @@
 """A live unit: a handle over a state, whose every change is an event.
 
 A change makes an event, hands it to the trace of an observer, if there is one, and applies it by
-`replay.fold.units.apply`, which a fold calls with the same event.  So what is live and what is
+`replay.fold.report.apply`, which a fold calls with the same event.  So what is live and what is
 replayed are the same.  The units that programs use are in `observability.reporting`.
 """
 
@@ -24,8 +24,10 @@ from observability.dumps import Status, as_json, check_of, in_python, without_no
 from observability.interruption import fold_again, under_way
 from observability.recording import RecordedDict, RecordedList
 from observability.values import Gate
-from replay.fold import unit_views as views
-from replay.fold.units import HANDLERS, UnitState, begun, place
+from replay.fold import report as states
+from replay.fold.report.beginning import begun, place
+from replay.fold.report.handlers import HANDLERS
+from replay.fold.report.views import json_chunks, unit_view
 from replay.trace.events import (
     EVENT_TYPES,
     Captured,
@@ -518,7 +520,7 @@ class LiveUnit:
         self, gate: Gate, parent: str | None
     ) -> Iterator[tuple["LiveUnit", dict[str, Any]]]:
         """Yield this unit and those in it, with what says how each of them begins again."""
-        held: UnitState = self.state
+        held: states.ReportBase = self.state
         plain = msgspec.to_builtins(held)
         for name in ("unit", "kind", "steps", "files", "tally"):
             plain.pop(name, None)
@@ -558,7 +560,7 @@ class LiveUnit:
         with observer.lock:
             self._change(observer, begin)
 
-    def take_over(self, state: UnitState, parent: "LiveUnit | None") -> None:
+    def take_over(self, state: states.ReportBase, parent: "LiveUnit | None") -> None:
         """Have another state from now on, in which nothing stands yet."""
         held = self.state
         self.state, self.parent = state, parent
@@ -567,10 +569,10 @@ class LiveUnit:
         if parent is None and self.observer is not None:
             self.observer.reports.add(self)
 
-    def stand_in_again(self, give: Callable[[UnitState], Any]) -> None:
+    def stand_in_again(self, give: Callable[[states.ReportBase], Any]) -> None:
         """Let the units that stand in the state stand here; *give* returns the one of a state."""
 
-    def _keep_nested(self, held: UnitState) -> None:
+    def _keep_nested(self, held: states.ReportBase) -> None:
         """Let values inside metadata that were changed, and not recorded yet, be compared."""
         known = orjson.loads(self._known) if self._known is not None else {}
         self._know()
@@ -579,7 +581,7 @@ class LiveUnit:
             if key in known and key in new and new[key] == known[key]:
                 dict.__setitem__(new, key, value)
 
-    def _keep_containers(self, held: UnitState) -> None:
+    def _keep_containers(self, held: states.ReportBase) -> None:
         """Let lists and metadata that somebody holds go on being this unit's."""
         for name in (*LEVELS, "checks"):
             items = getattr(held, name, None)
@@ -624,7 +626,7 @@ class LiveUnit:
         with self.lock:
             self.compare_all()
             # A copy: nothing that is returned is part of the report.
-            view = orjson.loads(orjson.dumps(views.unit_view(self.state, self.now_us())))
+            view = orjson.loads(orjson.dumps(unit_view(self.state, self.now_us())))
         if mode == "python":
             view = in_python(view)
         if include is not None:
@@ -645,11 +647,11 @@ class LiveUnit:
         )
 
     def snapshot(self) -> Any:
-        """Return the unit as a frozen pydantic model (`replay.fold.models`).
+        """Return the unit as a frozen pydantic model (`replay.fold.report.models`).
 
         Cost: 50 us a unit that stands in it, and the time to load pydantic once.
         """
-        from replay.fold import models
+        from replay.fold.report import models
 
         kinds: dict[str, Any] = {
             "step": models.StepSnapshot,
@@ -668,7 +670,7 @@ class LiveUnit:
         """Return the unit's JSON, in pieces."""
         with self.lock:
             self.compare_all()
-            return list(views.json_chunks(self.state, self.now_us(), indent=indent))
+            return list(json_chunks(self.state, self.now_us(), indent=indent))
 
     @classmethod
     def model_validate(cls, view: Any) -> Self:
@@ -703,7 +705,7 @@ class LiveUnit:
         raise NotImplementedError
 
     @classmethod
-    def over(cls, state: UnitState, parent: "LiveUnit | None" = None) -> Self:
+    def over(cls, state: states.ReportBase, parent: "LiveUnit | None" = None) -> Self:
         """Return a handle over a state that is in no trace."""
         self = cls.__new__(cls)
         self.state, self.parent, self.observer = state, parent, None

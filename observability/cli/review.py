@@ -259,10 +259,10 @@ def _chosen(requests: Sequence[Request], ident: str, action: "Action | None") ->
 def _unit_of(found: tuple[list[Source], Fold[Any]], request: Request) -> "Unit":
     """Return what a request is about, as a report has it."""
     from replay.fold.lines import report_state
+    from replay.fold.report.views import unit_view
     from replay.fold.run import nodes_of
     from replay.fold.run_report_views import node_view
     from replay.fold.run_units import running_as
-    from replay.fold.unit_views import unit_view
     from replay.show.page.units import Unit
     from replay.trace.host import Hosts
 

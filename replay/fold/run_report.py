@@ -14,7 +14,10 @@ import orjson
 
 from replay.fold import commands
 from replay.fold import run as runs
-from replay.fold.reviews import Reviewing, decided
+from replay.fold.report.handlers import HANDLERS as OF_UNITS
+from replay.fold.report.step import Check
+from replay.fold.report.units import Units
+from replay.fold.reviews import NO_REVIEW, ReviewFlag, Reviewing, decided
 from replay.fold.run import (
     FAILED,
     INTERRUPTED,
@@ -26,8 +29,6 @@ from replay.fold.run import (
     RunState,
     seconds_between,
 )
-from replay.fold.units import HANDLERS as OF_UNITS
-from replay.fold.units import NO_REVIEW, Check, ReviewFlag, Units
 from replay.trace.events import (
     ArtifactRead,
     ArtifactWritten,

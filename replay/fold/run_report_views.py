@@ -13,6 +13,8 @@ import orjson
 from replay.fold import commands
 from replay.fold.metadata import position
 from replay.fold.names import log_path
+from replay.fold.report.step import check_view
+from replay.fold.reviews import NO_REVIEW, review_view, said_digest
 from replay.fold.run import (
     INTERRUPTED,
     RUNNING,
@@ -24,8 +26,6 @@ from replay.fold.run import (
 from replay.fold.run_report import Attempt, Extras, NodeReport, Output, RunReport, parsed
 from replay.fold.run_units import file_views, other_views, report_heads, step_views
 from replay.fold.runs import Fold, Standing
-from replay.fold.unit_views import check_view, review_view, said_digest
-from replay.fold.units import NO_REVIEW
 from replay.trace.events import (
     ResourceUsage,
     Seconds,

@@ -53,6 +53,15 @@ PUBLIC = {
         "read_report",
         "to_snapshot",
     },
+    "replay.fold.report": {
+        "Check",
+        "FileReport",
+        "PipelineReport",
+        "ReportBase",
+        "ReviewFlag",
+        "StepReport",
+        "apply",
+    },
 }
 
 

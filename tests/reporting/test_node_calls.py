@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from observability import ExecutionObserver
 from observability.context import Binding, bind, unbind
 from observability.reporting import PipelineReport
+from replay.fold.report.views import unit_view
 from replay.fold.run import apply, beginning
 from replay.fold.run_report import RunReport
-from replay.fold.unit_views import unit_view
 from tests.reporting.calls import TEXTS, Calls
 from tests.reporting.plain import Plain
 from tests.reporting.test_live_equals_fold import dumped, events_behind
