@@ -47,8 +47,8 @@ from replay.trace.line import MAX_INT, utc_second
 from replay.trace.schema import decode_event
 
 if TYPE_CHECKING:
-    from observability.node_steps import NodeSteps
-    from observability.units import LiveUnit
+    from observability.reporting.node_steps import NodeSteps
+    from observability.reporting.unit import LiveUnit
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -650,7 +650,7 @@ class ExecutionObserver:
             if not context.bindings:
                 return False
             # Where a report is bound, what reports need has been loaded.
-            from observability.node_steps import NodeSteps
+            from observability.reporting.node_steps import NodeSteps
 
             self._steps = NodeSteps(self)
         return self._steps.begin(event_type, payload, (node_id, index))

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, Self
 
 from observability import context
-from observability.attached import Attached, slug
-from observability.fields import (
+from observability.reporting.attached import Attached, slug
+from observability.reporting.base import FIRST, ReportBase, check_first, set_first
+from observability.reporting.fields import (
     Field,
     Items,
     a_text_or_none,
 )
-from observability.report_base import FIRST, ReportBase, check_first, set_first
-from observability.units import PROCESS, LiveUnit, NodeKey, locked
+from observability.reporting.unit import PROCESS, LiveUnit, NodeKey, locked
 from replay.fold import report as states
 from replay.fold.report.base import FILE, STEP
 from replay.fold.report.loading import step_of

@@ -9,20 +9,20 @@ from typing import Any, Final, Self
 from warnings import warn
 
 from observability import context
-from observability.attached import Attached
-from observability.dumps import Status
-from observability.fields import (
+from observability.reporting.attached import Attached
+from observability.reporting.base import ReportBase
+from observability.reporting.dumps import Status
+from observability.reporting.fields import (
     Field,
     a_path_or_none,
     a_percent,
     a_text,
 )
-from observability.file_report import FileReport
-from observability.report_base import ReportBase
-from observability.saving import UNSAVED, write_report
+from observability.reporting.file import FileReport
+from observability.reporting.saving import UNSAVED, write_report
+from observability.reporting.step import StepReport, WithSteps, add_review, only_added
+from observability.reporting.unit import PROCESS, LiveUnit
 from observability.settings import unknown_option
-from observability.step_report import StepReport, WithSteps, add_review, only_added
-from observability.units import PROCESS, LiveUnit
 from replay.fold import report as states
 from replay.fold.report.base import FILE, PIPELINE, SCHEMA_VERSION, TERMINAL, instant
 from replay.fold.report.loading import pipeline_of

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from observability.fields import timestamp_of
+from observability.reporting.fields import timestamp_of
 from replay.fold.report.base import TERMINAL, instant
 from replay.fold.report.step import Check
 from replay.fold.reviews import ReviewFlag

@@ -19,10 +19,10 @@ import msgspec
 import orjson
 
 from observability import context
-from observability.attached import Attached
-from observability.dumps import Status, as_json, check_of, in_python, without_none
-from observability.interruption import fold_again, under_way
-from observability.recording import RecordedDict, RecordedList
+from observability.reporting.attached import Attached
+from observability.reporting.dumps import Status, as_json, check_of, in_python, without_none
+from observability.reporting.interruption import fold_again, under_way
+from observability.reporting.recording import RecordedDict, RecordedList
 from observability.values import Gate
 from replay.fold import report as states
 from replay.fold.report.beginning import begun, place

@@ -13,12 +13,13 @@ from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
 from observability import context
-from observability.fields import a_percent
-from observability.file_report import FileReport
-from observability.gathering import ExceptionRecordedWarning, Gathering
-from observability.pipeline_report import PipelineReport
-from observability.report_base import ReportBase
-from observability.saving import dump_report
+from observability.reporting.base import ReportBase
+from observability.reporting.fields import a_percent
+from observability.reporting.file import FileReport
+from observability.reporting.gathering import ExceptionRecordedWarning, Gathering
+from observability.reporting.pipeline import PipelineReport
+from observability.reporting.saving import dump_report
+from observability.reporting.step import StepReport, label_and_id
 from observability.settings import (
     NAMES,
     WatcherSettings,
@@ -26,7 +27,6 @@ from observability.settings import (
     unknown_option,
     with_overrides,
 )
-from observability.step_report import StepReport, label_and_id
 from replay.fold.report.base import TERMINAL
 from replay.trace.events import Captured, ExceptionRaised
 

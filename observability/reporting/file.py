@@ -6,17 +6,17 @@ from pathlib import Path, PurePath
 from typing import Any, Final, Self
 
 from observability import context
-from observability.attached import Attached
-from observability.fields import (
+from observability.reporting.attached import Attached
+from observability.reporting.base import FIRST, ReportBase, check_first, set_first
+from observability.reporting.fields import (
     Field,
     a_path,
     a_percent,
     a_text,
     a_text_or_none,
 )
-from observability.report_base import FIRST, ReportBase, check_first, set_first
-from observability.step_report import StepReport, WithSteps, add_review, only_added
-from observability.units import PROCESS, LiveUnit
+from observability.reporting.step import StepReport, WithSteps, add_review, only_added
+from observability.reporting.unit import PROCESS, LiveUnit
 from replay.fold.report.base import FILE
 from replay.fold.report.loading import file_of
 

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, ClassVar, Final, Self
 
 from observability import context
-from observability.attached import slug
-from observability.dumps import Status
-from observability.fields import (
+from observability.reporting.attached import slug
+from observability.reporting.dumps import Status
+from observability.reporting.fields import (
     Field,
     Items,
     OwnField,
@@ -17,8 +17,8 @@ from observability.fields import (
     a_text_or_none,
     a_time,
 )
+from observability.reporting.unit import PROCESS, LiveUnit
 from observability.settings import current_settings, unknown_option
-from observability.units import PROCESS, LiveUnit
 from replay.fold import report as states
 from replay.fold.report.base import FILE, PIPELINE, SCHEMA_VERSION, TERMINAL, instant
 from replay.fold.report.loading import step_of
