@@ -3,7 +3,7 @@
 >>> from observability.reporting import FileReport, PipelineReport, StepReport
 
 A report made while an observer is current is recorded in its trace; without one only the state
-is kept.  What a change does is in `observability.reporting.unit`, what it means in
+is kept.  What a change does is in `observability.reporting.recorder`, what it means in
 `replay.fold.report`, whose states have the same names; the `with` blocks are in
 `observability.reporting.blocks`.  Names load on first use (PEP 562).
 """

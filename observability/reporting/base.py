@@ -17,7 +17,8 @@ from observability.reporting.fields import (
     a_text_or_none,
     a_time,
 )
-from observability.reporting.unit import PROCESS, LiveUnit
+from observability.reporting.process import PROCESS
+from observability.reporting.unit import LiveUnit
 from observability.settings import current_settings, unknown_option
 from replay.fold import report as states
 from replay.fold.report.base import FILE, PIPELINE, SCHEMA_VERSION, TERMINAL, instant

@@ -15,8 +15,9 @@ from observability.reporting.fields import (
     a_text,
     a_text_or_none,
 )
+from observability.reporting.process import PROCESS
 from observability.reporting.step import StepReport, WithSteps, add_review, only_added
-from observability.reporting.unit import PROCESS, LiveUnit
+from observability.reporting.unit import LiveUnit
 from replay.fold.report.base import FILE
 from replay.fold.report.loading import file_of
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from observability.context import bound
+from observability.reporting.recorder import NodeKey
 from observability.reporting.step import StepReport
-from observability.reporting.unit import NodeKey
 from replay.trace.events import (
     CheckMade,
     Event,

@@ -19,9 +19,10 @@ from observability.reporting.fields import (
     a_text,
 )
 from observability.reporting.file import FileReport
+from observability.reporting.process import PROCESS
 from observability.reporting.saving import UNSAVED, write_report
 from observability.reporting.step import StepReport, WithSteps, add_review, only_added
-from observability.reporting.unit import PROCESS, LiveUnit
+from observability.reporting.unit import LiveUnit
 from observability.settings import unknown_option
 from replay.fold import report as states
 from replay.fold.report.base import FILE, PIPELINE, SCHEMA_VERSION, TERMINAL, instant

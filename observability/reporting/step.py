@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, Self
 
 from observability import context
+from observability.reporting.adoption import adopt, begin_again
 from observability.reporting.attached import Attached, slug
 from observability.reporting.base import FIRST, ReportBase, check_first, set_first
 from observability.reporting.fields import (
@@ -11,7 +12,9 @@ from observability.reporting.fields import (
     Items,
     a_text_or_none,
 )
-from observability.reporting.unit import PROCESS, LiveUnit, NodeKey, locked
+from observability.reporting.process import PROCESS, locked
+from observability.reporting.recorder import NodeKey
+from observability.reporting.unit import LiveUnit
 from replay.fold import report as states
 from replay.fold.report.base import FILE, STEP
 from replay.fold.report.loading import step_of
@@ -197,7 +200,7 @@ class WithSteps(LiveUnit):
             raise ValueError(f"{unit!r} stands in {unit.parent!r} already")
         joint = unit.observer
         if joint is not None and joint.is_open and not self.is_recorded:
-            self.root.adopt(joint)
+            adopt(self.root, joint)
         with locked(self, unit):
             unit.end()
             attached = self.children_like(unit)
@@ -208,7 +211,7 @@ class WithSteps(LiveUnit):
                 self._join(unit, name)
             else:
                 unit.state.id = name
-                unit.begin_again(self.observer, self)
+                begin_again(unit, self.observer, self)
                 if joint is not None:
                     joint.reports.discard(unit)
         if unit.requires_human_review:
