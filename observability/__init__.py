@@ -33,8 +33,8 @@ if TYPE_CHECKING:
         now_pacific,
         now_utc,
     )
+    from observability.reporting.binding import bind_pipeline
     from observability.reporting.blocks import (
-        bind_pipeline,
         file_step,
         pipeline_file,
         pipeline_step,
@@ -67,7 +67,7 @@ _HOMES = {
     "TqdmFileWrapper": "observability.terminal.capture",
     "WatcherSettings": "observability.settings",
     "atomic_write_json": "observability.reporting",
-    "bind_pipeline": "observability.reporting.blocks",
+    "bind_pipeline": "observability.reporting.binding",
     "current_settings": "observability.settings",
     "dump_report": "observability.reporting",
     "file_step": "observability.reporting.blocks",

@@ -1,41 +1,30 @@
 """Batches: a banner, steps and files, and the file that shows them."""
 
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
-from warnings import warn
 
 from observability import context
 from observability.reporting.attached import Attached
+from observability.reporting.auto_saves import AutoSaves
 from observability.reporting.base import ReportBase
 from observability.reporting.dumps import Status
-from observability.reporting.fields import (
-    Field,
-    a_path_or_none,
-    a_percent,
-    a_text,
-)
+from observability.reporting.fields import Field, a_path_or_none, a_percent, a_text
 from observability.reporting.file import FileReport
 from observability.reporting.process import PROCESS
-from observability.reporting.saving import UNSAVED, write_report
+from observability.reporting.saving import write_report
 from observability.reporting.step import StepReport, WithSteps, add_review, only_added
 from observability.reporting.unit import LiveUnit
 from observability.settings import unknown_option
 from replay.fold import report as states
 from replay.fold.report.base import FILE, PIPELINE, SCHEMA_VERSION, TERMINAL, instant
 from replay.fold.report.loading import pipeline_of
-from replay.trace.events import (
-    ProgressSet,
-)
+from replay.trace.events import ProgressSet
 
 REPORT_KINDS: Final = ("validation", "process", "test")
 DEFAULT_OUTPUT: Final = Path("reports/progress.json")
-REFRESH_NS: Final = 1_000_000_000
-SHARE: Final = 10  # of the time at most a tenth goes into refreshing a file
-BURST_NS: Final = 250_000_000
 _PIPELINE_OPTIONS: Final = (
     "label",
     "batch_id",
@@ -72,16 +61,7 @@ class PipelineReport(WithSteps):
         ValueError: *kind* is none.
     """
 
-    __slots__ = (
-        "_files",
-        "_keep_finished",
-        "_open_blocks",
-        "_saved_at_exception_ns",
-        "_saved_ns",
-        "_spent_ns",
-        "_unsaved",
-        "_wait_ns",
-    )
+    __slots__ = ("_files", "_keep_finished", "auto_saves")
 
     state: states.PipelineReport
 
@@ -132,12 +112,7 @@ class PipelineReport(WithSteps):
     def _lay_out(self, *, keep_finished: bool = True) -> None:
         self.own_steps, self._files = Attached(self), Attached(self)
         self._keep_finished = keep_finished
-        self._saved_ns: int | None = None
-        self._saved_at_exception_ns: int | None = None
-        self._wait_ns = REFRESH_NS
-        self._spent_ns = 0
-        self._open_blocks: set[object] = set()
-        self._unsaved = False
+        self.auto_saves = AutoSaves(self)
 
     @property
     def status(self) -> Status:
@@ -289,7 +264,7 @@ class PipelineReport(WithSteps):
     def has_ended(self, unit: ReportBase) -> None:
         """Take in that a step or file has ended."""
         if isinstance(unit, FileReport):
-            self._refresh()
+            self.auto_saves.refresh()
         self._let_go(unit)
 
     def _let_go(self, unit: ReportBase) -> None:
@@ -371,99 +346,11 @@ class PipelineReport(WithSteps):
         target = path or self.output_path or DEFAULT_OUTPUT
         write_report(target, self, ensure_dir=ensure_dir, indent=indent, encoding=encoding)
 
-    def enter(self, block: object) -> None:
-        """Note that a block of this report begins."""
-        with self.lock:
-            self._open_blocks.add(block)
-
-    def leave(self, block: object, *, bound: bool = False) -> None:
-        """Note that one ends, however often that is said, and save behind the outermost.
-
-        A binding always saves.  Of other blocks, which may follow each other by thousands, all
-        do until that has taken `BURST_NS`, and then as many as take a tenth of the time; what is
-        left out is saved with the next, by the end of the observer, or of the program.
-
-        Raises:
-            OSError: It could not be written (by a binding).
-        """
-        with self.lock:
-            self._open_blocks.discard(block)
-            if self.state.output_path is None or self._open_blocks:
-                return
-            if bound and self.observer is None:
-                self.save_now()
-            elif self._unsaved and self._may_save(self.observer is None):
-                self._save_or_warn()
-
     def settle(self) -> None:
         """Record what was changed inside values, and save what was left out."""
         with self.lock:
             self.compare_all()
-            if self._unsaved:
-                self._save_or_warn()
-
-    def _refresh(self) -> None:
-        """Show a file's end where the report is saved, at most once a second."""
-        if self.state.output_path is None:
-            return
-        self._unsaved = True
-        UNSAVED.add(self)
-        if self._may_save(burst=False):
-            self._save_or_warn()
-
-    def _may_save(self, burst: bool) -> bool:  # noqa: FBT001 - of this class alone
-        now = time.monotonic_ns()
-        if self._saved_ns is None or now - self._saved_ns >= self._wait_ns:
-            return True
-        return burst and self._spent_ns < BURST_NS
-
-    def _save_or_warn(self) -> None:
-        try:
-            self.save_now()
-        except (OSError, ValueError) as error:  # ValueError: no file system has such a name
-            self._spent_ns = BURST_NS  # one warning a second is enough
-            warn(f"pipeline autosave failed: {error!r}", RuntimeWarning, stacklevel=4)
-
-    def save_at_exception(
-        self, override: str | os.PathLike[str] | None, *, wait_s: float = 0.0
-    ) -> None:
-        """Save to `output_path`, and to *override* where that is another one.
-
-        Args:
-            override: Another place, or None.
-            wait_s: Leave it out that many seconds after the last one.
-
-        Raises:
-            OSError: It could not be written.
-        """
-        with self.lock:
-            now = time.monotonic_ns()
-            last = self._saved_at_exception_ns
-            if last is not None and now - last < wait_s * 1e9:
-                return
-            self._saved_at_exception_ns = now
-            if override is not None and self.output_path != Path(override):
-                self.save(override)
-            self.save_now()
-
-    def save_now(self) -> None:
-        """Save to `output_path`, if there is one, and wait with the next refresh.
-
-        Raises:
-            OSError: It could not be written.
-        """
-        if self.state.output_path is None:
-            return
-        begin = time.monotonic_ns()
-        try:
-            self.save()
-            self._unsaved = False
-            UNSAVED.discard(self)
-        finally:
-            self._saved_ns = time.monotonic_ns()
-            took = self._saved_ns - begin
-            self._spent_ns += took
-            self._wait_ns = max(REFRESH_NS, SHARE * took)
+            self.auto_saves.make_good()
 
     def _wrap(self) -> None:
         self._lay_out()

@@ -7,11 +7,7 @@ from observability import context
 from observability.reporting.adoption import adopt, begin_again
 from observability.reporting.attached import Attached, slug
 from observability.reporting.base import FIRST, ReportBase, check_first, set_first
-from observability.reporting.fields import (
-    Field,
-    Items,
-    a_text_or_none,
-)
+from observability.reporting.fields import Field, Items, a_text_or_none
 from observability.reporting.process import PROCESS, locked
 from observability.reporting.recorder import NodeKey
 from observability.reporting.unit import LiveUnit

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import orjson
 
+from observability import bind_pipeline, file_step, pipeline_file, pipeline_step
 from observability.reporting import Check, FileReport, PipelineReport, ReportBase, StepReport
-from observability.reporting.blocks import bind_pipeline, file_step, pipeline_file, pipeline_step
 from tests.reporting.plain import Plain
 
 TEXTS: Final = ("", "a", "größer", "line\u2028end", "<script>", "x" * 50, "\u202eright\x1b[31m")

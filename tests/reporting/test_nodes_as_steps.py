@@ -14,9 +14,8 @@ import msgspec
 import orjson
 import pytest
 
-from observability import ExecutionObserver
+from observability import ExecutionObserver, bind_pipeline, pipeline_step
 from observability.reporting import PipelineReport, StepReport
-from observability.reporting.blocks import bind_pipeline, pipeline_step
 from replay.fold import read_report
 from replay.fold.run import apply, beginning
 from replay.fold.run_report import RunReport
