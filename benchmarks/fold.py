@@ -14,8 +14,8 @@ from benchmarks.measure import Row, ratio
 from benchmarks.traces import write_trace
 from replay.fold.files import Source
 from replay.fold.metadata import metadata
-from replay.fold.report import ReportState
-from replay.fold.report_views import report_chunks
+from replay.fold.run_report import RunReport
+from replay.fold.run_report_views import report_chunks
 from replay.fold.runs import fold
 from replay.fold.snapshot import from_snapshot, proceed, to_snapshot
 from replay.trace.evidence import open_evidence
@@ -42,7 +42,7 @@ def run() -> list[Row]:
         cases: dict[str, Case] = {
             "orjson.loads of every line": lambda: parse(path),
             "metadata of all runs": lambda: fold_metadata(sources),
-            "full report of all runs": lambda: len(fold(sources, kind=ReportState)),
+            "full report of all runs": lambda: len(fold(sources, kind=RunReport)),
             "the same, written as JSON": lambda: write_reports(sources),
             "going on from a snapshot, nothing new": lambda: len(
                 proceed(from_snapshot(snapshot), sources)
@@ -86,7 +86,7 @@ def fold_metadata(sources: list[Source]) -> int:
 
 def write_reports(sources: list[Source]) -> int:
     """Fold, and make the bytes of every report."""
-    folded, hosts = fold(sources, kind=ReportState), Hosts()
+    folded, hosts = fold(sources, kind=RunReport), Hosts()
     return sum(
         len(chunk) for state in folded.runs() for chunk in report_chunks(folded, state, hosts)
     )

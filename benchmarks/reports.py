@@ -25,7 +25,7 @@ from observability import (
     pipeline_file,
 )
 from replay.fold.files import Source
-from replay.fold.report import ReportState
+from replay.fold.run_report import RunReport
 from replay.fold.runs import fold
 from replay.trace.evidence import open_evidence
 
@@ -142,7 +142,7 @@ def _folds(out: Path) -> list[Row]:
         times["parse"].append(time.process_time() - begin)
         gc.collect()
         begin = time.process_time()
-        folded = fold([source], kind=ReportState)
+        folded = fold([source], kind=RunReport)
         times["fold"].append(time.process_time() - begin)
         del folded
     share = ratio(times["fold"], times["parse"])

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 from replay.version import __version__
 
 if TYPE_CHECKING:
-    from observability.blocks import bind_pipeline, file_step, pipeline_file, pipeline_step
-    from observability.gathering import ExceptionRecordedWarning
     from observability.journal import Journal, JournalError
     from observability.messages.logging_handler import AuditHandler
     from observability.messages.structlog_records import structlog_processor
@@ -35,6 +33,13 @@ if TYPE_CHECKING:
         now_pacific,
         now_utc,
     )
+    from observability.reporting.binding import bind_pipeline
+    from observability.reporting.blocks import (
+        file_step,
+        pipeline_file,
+        pipeline_step,
+    )
+    from observability.reporting.gathering import ExceptionRecordedWarning
     from observability.settings import (
         WatcherSettings,
         current_settings,
@@ -47,7 +52,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AuditHandler": "observability.messages.logging_handler",
     "Check": "observability.reporting",
-    "ExceptionRecordedWarning": "observability.gathering",
+    "ExceptionRecordedWarning": "observability.reporting.gathering",
     "ExecutionObserver": "observability.observer",
     "FileReport": "observability.reporting",
     "Journal": "observability.journal",
@@ -62,17 +67,17 @@ _HOMES = {
     "TqdmFileWrapper": "observability.terminal.capture",
     "WatcherSettings": "observability.settings",
     "atomic_write_json": "observability.reporting",
-    "bind_pipeline": "observability.blocks",
+    "bind_pipeline": "observability.reporting.binding",
     "current_settings": "observability.settings",
     "dump_report": "observability.reporting",
-    "file_step": "observability.blocks",
+    "file_step": "observability.reporting.blocks",
     "now_central": "observability.reporting",
     "now_eastern": "observability.reporting",
     "now_mountain": "observability.reporting",
     "now_pacific": "observability.reporting",
     "now_utc": "observability.reporting",
-    "pipeline_file": "observability.blocks",
-    "pipeline_step": "observability.blocks",
+    "pipeline_file": "observability.reporting.blocks",
+    "pipeline_step": "observability.reporting.blocks",
     "set_global_settings": "observability.settings",
     "structlog_processor": "observability.messages.structlog_records",
     "use_settings": "observability.settings",

@@ -11,8 +11,8 @@ from observability.context import Scope, enter, leave, owner
 
 if TYPE_CHECKING:
     from observability.environment.resources import Meter
-    from observability.node_steps import NodeSteps
     from observability.observer import ExecutionObserver
+    from observability.reporting.node_steps import NodeSteps
 
 
 class Attempts:
@@ -51,7 +51,7 @@ class Attempts:
             if not context.bindings:
                 return False
             # Where a report is bound, what reports need has been loaded.
-            from observability.node_steps import NodeSteps
+            from observability.reporting.node_steps import NodeSteps
 
             self.steps = NodeSteps(self._observer)
         return self.steps.begin(event_type, payload, (node_id, index))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from observability.observer import ExecutionObserver
-    from observability.pipeline_report import PipelineReport
+    from observability.reporting.pipeline import PipelineReport
 
 
 class Scope:

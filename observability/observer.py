@@ -47,7 +47,7 @@ from replay.trace.line import MAX_INT, utc_second
 from replay.trace.schema import decode_event
 
 if TYPE_CHECKING:
-    from observability.units import LiveUnit
+    from observability.reporting.recorder import Recorder
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -140,7 +140,7 @@ class ExecutionObserver:
         self._out = Path(os.path.abspath(output_dir))
         self._ended = self._closed = False
         # Live units that stand in no other one.
-        self.reports: weakref.WeakSet[LiveUnit] = weakref.WeakSet()
+        self.reports: weakref.WeakSet[Recorder] = weakref.WeakSet()
         # Of live units: a change is between its event and its end; two came into each other.
         self.changing = self.doubtful = False
         self._scope: context.Scope | None = None

@@ -17,7 +17,6 @@ from observability.journal import Journal
 from observability.log import AuditLog
 from replay.fold.files import Source, sources_of
 from replay.fold.lines import report_state
-from replay.fold.report import ReportState
 from replay.fold.review_queue import (
     Request,
     Target,
@@ -28,6 +27,7 @@ from replay.fold.review_queue import (
 )
 from replay.fold.reviews import APPROVED, REJECTED, REOPENED
 from replay.fold.run import RunState
+from replay.fold.run_report import RunReport
 from replay.fold.runs import Fold, fold
 from replay.show.derived import derive
 from replay.show.line import log_line
@@ -148,7 +148,7 @@ def decide(
         )
 
 
-def choose_target(state: ReportState, part: str) -> Target:
+def choose_target(state: RunReport, part: str) -> Target:
     """Return the file, step, unit or node that *part* names.
 
     Raises:
@@ -197,7 +197,7 @@ class _Run(NamedTuple):
     """A run whose step nobody else decides about at the moment."""
 
     out: Path
-    state: ReportState
+    state: RunReport
     latest_us: int
 
     def append(

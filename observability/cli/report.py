@@ -20,8 +20,8 @@ from observability.cli.screen import is_terminal, print_json, say, write_bytes
 from observability.files import write_beside
 from replay.fold.collector import paused_collector
 from replay.fold.lines import report_state
-from replay.fold.report import ReportState
-from replay.fold.report_views import node_view, report, report_chunks, report_head
+from replay.fold.run_report import RunReport
+from replay.fold.run_report_views import node_view, report, report_chunks, report_head
 from replay.fold.run_units import file_views, other_views
 from replay.fold.runs import Fold, Standing, fold
 from replay.show.copies import gathered
@@ -138,7 +138,7 @@ def command(
 class _Folded:
     """The run, as everything that is made of it needs it."""
 
-    def __init__(self, index: Fold[Any], state: ReportState, hosts: Hosts) -> None:
+    def __init__(self, index: Fold[Any], state: RunReport, hosts: Hosts) -> None:
         self._index, self._state, self._hosts = index, state, hosts
         self.standing: Standing = index.standing(state, hosts)
 

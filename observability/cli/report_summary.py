@@ -75,7 +75,7 @@ def _print(batches: list[dict[str, Any]], shown: tuple[str, ...]) -> None:
 
 def _of_run(path: str, run: str, *, strict: bool) -> tuple[list[dict[str, Any]], ExitCode]:
     from replay.fold.lines import report_state
-    from replay.fold.report_views import report
+    from replay.fold.run_report_views import report
     from replay.fold.runs import fold
 
     _, sources = open_place(path)

@@ -260,9 +260,9 @@ def _unit_of(found: tuple[list[Source], Fold[Any]], request: Request) -> "Unit":
     """Return what a request is about, as a report has it."""
     from replay.fold.lines import report_state
     from replay.fold.nodes import nodes_of
-    from replay.fold.report_views import node_view
+    from replay.fold.report.views import unit_view
+    from replay.fold.run_report_views import node_view
     from replay.fold.run_units import running_as
-    from replay.fold.unit_views import unit_view
     from replay.show.page.units import Unit
     from replay.trace.host import Hosts
 

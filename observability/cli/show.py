@@ -13,7 +13,7 @@ from observability.cli.reading import choose_run, exit_code, open_place, say_dam
 from observability.cli.screen import escape_json, is_terminal, print_lines, width, write_bytes
 from observability.cli.times import timestamp_of
 from replay.fold.path import NotYetError, whole_run
-from replay.fold.report_views import report_chunks, slowest_first
+from replay.fold.run_report_views import report_chunks, slowest_first
 from replay.fold.runs import fold
 from replay.show.copies import gathered
 from replay.show.resources import KEYS, Key, render_resources

@@ -1,6 +1,7 @@
 """What an attempt ran, where it ran a program: its part of a report.
 
-`replay.fold.report` applies the events and has the rest; docs/exec.md says where they come from.
+`replay.fold.run_report` applies the events and has the rest; docs/exec.md says where they come
+from.
 """
 
 from typing import Any, Final

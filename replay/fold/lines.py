@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from replay.fold.collector import paused_collector
 from replay.fold.files import OpenFiles, Resumed, Source
-from replay.fold.report import ReportState
 from replay.fold.run import apply, apply_aside, beginning
+from replay.fold.run_report import RunReport
 from replay.fold.runs import Fold, Span
 from replay.trace.events import ASIDE, Event, WriterOpened
 from replay.trace.evidence import TraceError
@@ -22,20 +22,20 @@ from replay.trace.reader import EventReader
 _CHUNK: Final = 1 << 16
 
 
-def report_state(sources: Sequence[Source], fold: Fold[Any], run_id: str) -> ReportState:
+def report_state(sources: Sequence[Source], fold: Fold[Any], run_id: str) -> RunReport:
     """Return a run with all that a report says, read again from where its lines are.
 
     Raises:
         TraceError: There is none of them any more, or a source cannot be read.
         OSError, NewerVersionError: As `lines_of` does.
     """
-    found: ReportState | None = None
+    found: RunReport | None = None
     aside: set[str] = set()
     with paused_collector():
         for _, events in _batches_of(sources, fold.spans(run_id), run_id):
             for _, event in events:
                 if found is None:
-                    found = beginning(event, ReportState)
+                    found = beginning(event, RunReport)
                     found.run_id = run_id
                 if type(event) is WriterOpened:
                     (aside.add if event.purpose == ASIDE else aside.discard)(event.writer)

@@ -1,6 +1,6 @@
 """What most programs want of the runs under a PATH, in three calls.
 
-`replay.fold.runs` folds many files, `replay.fold.report` and `replay.fold.metadata` say what a
+`replay.fold.runs` folds many files, `replay.fold.run_report` and `replay.fold.metadata` say what a
 run amounts to; here they meet a PATH and a RUN.
 """
 
@@ -12,9 +12,9 @@ from replay.fold.choice import choose
 from replay.fold.files import Source, sources_of
 from replay.fold.lines import report_state
 from replay.fold.metadata import metadata
-from replay.fold.report import ReportState
-from replay.fold.report_views import report
 from replay.fold.run import RunState
+from replay.fold.run_report import RunReport
+from replay.fold.run_report_views import report
 from replay.fold.runs import At, Fold, Frozen, fold
 from replay.trace.folder import locate
 from replay.trace.host import Hosts
@@ -105,7 +105,7 @@ def whole_run(
     *,
     at_seq: int | None = None,
     at_time: str | None = None,
-) -> tuple[Fold[Any], ReportState]:
+) -> tuple[Fold[Any], RunReport]:
     """Return all that a report says of a run, and the fold that tells how it stands.
 
     Args:
@@ -121,7 +121,7 @@ def whole_run(
     if at_seq is None and at_time is None:
         return index, report_state(sources, index, head.run_id)
     at = At(time=at_time, name=None if at_seq is None else head.begun_in, seq=at_seq)
-    found = fold(sources, kind=ReportState, at=at, only={head.run_id})
+    found = fold(sources, kind=RunReport, at=at, only={head.run_id})
     if head.run_id not in found:
         raise NotYetError(head)
     return found, found.run(head.run_id)

@@ -9,10 +9,13 @@ from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from replay.fold.nodes import nodes_of
-from replay.fold.report import ReportState
-from replay.fold.report_views import node_digest
-from replay.fold.unit_views import is_open, is_taken_over, review_view, reviewed_digest
-from replay.fold.units import FileState, PipelineState, Units, UnitState
+from replay.fold.report.base import ReportBase
+from replay.fold.report.file import FileReport
+from replay.fold.report.pipeline import PipelineReport
+from replay.fold.report.units import Units
+from replay.fold.reviews import review_view
+from replay.fold.run_report import RunReport
+from replay.fold.run_report_views import node_digest
 
 _MAX_LISTED: Final = 8
 _LONGEST: Final = 200  # characters of a name in a message
@@ -111,14 +114,14 @@ def choose_named(found: Sequence[Named], part: str) -> list[Named]:
     return exact or [one for one in found if part and any(part in name for name in one.names)]
 
 
-def requests_of(state: ReportState) -> Iterator[Request]:
+def requests_of(state: RunReport) -> Iterator[Request]:
     """Yield the requests of a run, decided ones too, in the order in which their units began."""
     for file, unit in named_units(state.units):
         found = unit.reviewing
         has_decision = found is not None and found.decision is not None
-        if not has_decision and (not unit.review.flagged or is_taken_over(unit)):
+        if not has_decision and (not unit.review.flagged or unit.is_review_taken_over):
             continue
-        digest = reviewed_digest(unit)
+        digest = unit.reviewed_digest()
         yield Request(
             run_id=state.run_id,
             unit=unit.unit,
@@ -127,14 +130,14 @@ def requests_of(state: ReportState) -> Iterator[Request]:
             file="" if file is None else _names(file)[0],
             step="" if unit is file else _names(unit)[0],
             view=review_view(unit.review, found, partial(str, digest)),
-            is_open=is_open(unit),
+            is_open=unit.awaits_review,
             requested_at=None if found is None else found.requested_at,
             digest=digest,
         )
     yield from _of_nodes(state)
 
 
-def _of_nodes(state: ReportState) -> Iterator[Request]:
+def _of_nodes(state: RunReport) -> Iterator[Request]:
     for node_id, node in nodes_of(state):
         extras = node.extras
         if node_id is None or extras is None:
@@ -159,7 +162,7 @@ def _of_nodes(state: ReportState) -> Iterator[Request]:
         )
 
 
-def targets_of(state: ReportState) -> Iterator[Target]:
+def targets_of(state: RunReport) -> Iterator[Target]:
     """Yield what something can be said about: files, steps, other units, and nodes."""
     for file, unit in named_units(state.units):
         names = _names(unit)
@@ -175,12 +178,12 @@ def _node_name(node_id: str, index: int | None) -> str:
     return node_id if index is None else f"{node_id}#{index}"
 
 
-def named_units(units: Units) -> Iterator[tuple[FileState | None, UnitState]]:
+def named_units(units: Units) -> Iterator[tuple[FileReport | None, ReportBase]]:
     """Yield (the file that it is or stands in, unit) of what can be looked at: no batches."""
     for root in units.roots():
-        inside = [*root.steps, *root.files] if isinstance(root, PipelineState) else [root]
+        inside = [*root.steps, *root.files] if isinstance(root, PipelineReport) else [root]
         for unit in inside:
-            if not isinstance(unit, FileState):
+            if not isinstance(unit, FileReport):
                 yield None, unit
                 continue
             yield unit, unit
@@ -188,9 +191,9 @@ def named_units(units: Units) -> Iterator[tuple[FileState | None, UnitState]]:
                 yield unit, step
 
 
-def _names(unit: UnitState) -> list[str]:
+def _names(unit: ReportBase) -> list[str]:
     """Return what a unit is called, the clearest first."""
-    if isinstance(unit, FileState):
+    if isinstance(unit, FileReport):
         names: list[str | None] = [unit.path, unit.name, unit.file_id]
     else:
         names = [unit.label, unit.id]

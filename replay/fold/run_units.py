@@ -1,14 +1,17 @@
 """The reports, files and steps of one run, as the run's report lists them.
 
-Each is what `replay.fold.unit_views` makes of it, with its `unit` and the `report` it stands in.
+Each is what `replay.fold.report.views` makes of it, with its `unit` and the `report` it stands in.
 What runs in a run that runs no more was interrupted.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
-from replay.fold.unit_views import pipeline_head, unit_view
-from replay.fold.units import FAILED, FILE, PIPELINE, RUNNING, STEP, FileState, PipelineState, Units
+from replay.fold.report.base import FAILED, FILE, PIPELINE, RUNNING, STEP
+from replay.fold.report.file import FileReport
+from replay.fold.report.pipeline import PipelineReport
+from replay.fold.report.units import Units
+from replay.fold.report.views import unit_view
 
 INTERRUPTED = "interrupted"
 
@@ -25,8 +28,8 @@ def report_heads(units: Units, run_status: str) -> list[dict[str, Any]]:
     """
     heads = []
     for state in units.roots():
-        if isinstance(state, PipelineState):
-            head = pipeline_head(state, running_as=running_as(run_status))
+        if isinstance(state, PipelineReport):
+            head = state.head(running_as=running_as(run_status))
             if run_status == INTERRUPTED and head["status"] != FAILED:
                 head["status"] = INTERRUPTED
             del head["steps"], head["files"]
@@ -50,7 +53,7 @@ def file_views(units: Units, run_status: str, now_us: int) -> Iterator[dict[str,
         for state in report.files:
             yield _view(state, report.unit, run_status, now_us)
     for state in units.roots():
-        if isinstance(state, FileState):
+        if isinstance(state, FileReport):
             yield _view(state, None, run_status, now_us)
 
 
@@ -60,8 +63,8 @@ def other_views(units: Units, run_status: str, now_us: int) -> list[dict[str, An
     return [_view(state, None, run_status, now_us) for state in others]
 
 
-def _reports(units: Units) -> Iterator[PipelineState]:
-    return (state for state in units.roots() if isinstance(state, PipelineState))
+def _reports(units: Units) -> Iterator[PipelineReport]:
+    return (state for state in units.roots() if isinstance(state, PipelineReport))
 
 
 def _view(state: Any, report: str | None, run_status: str, now_us: int) -> dict[str, Any]:

@@ -369,7 +369,7 @@ def fold(
 
     Args:
         sources: One a file.
-        kind: What is kept of a run: `RunState`, or `replay.fold.report.ReportState`.
+        kind: What is kept of a run: `RunState`, or `replay.fold.run_report.RunReport`.
         at: Where to stop; at the end if None.
         only: Ids of the runs that are wanted; all if None.
         spans: Note where the lines of each run are.

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
-from replay.fold.report import ReportState
+from replay.fold.run_report import RunReport
 from replay.fold.run_units import file_views, other_views, report_heads
 from replay.fold.runs import Standing
 from replay.show.line import harmless
@@ -33,7 +33,7 @@ _READABLE_NAME: Final = 24
 
 
 def batch_lines(
-    state: ReportState,
+    state: RunReport,
     standing: Standing,
     left_out: list[str],
     *,
@@ -75,7 +75,7 @@ def _name_width(longest: int, columns: int | None) -> int:
     return max(width, _NARROWEST_NAME)
 
 
-def count_lines(state: ReportState, standing: Standing) -> Iterator[Line]:
+def count_lines(state: RunReport, standing: Standing) -> Iterator[Line]:
     """Yield how many files and steps there are of each status, a line a kind."""
     counts: dict[Kind, Counter[str]] = {}
     for unit in _every(state, standing):
@@ -85,16 +85,14 @@ def count_lines(state: ReportState, standing: Standing) -> Iterator[Line]:
         yield [Piece(f"{_PLURAL[kind]}: {', '.join(said)}")]
 
 
-def _every(state: ReportState, standing: Standing) -> Iterator[Unit]:
+def _every(state: RunReport, standing: Standing) -> Iterator[Unit]:
     status, now_us = standing.status, state.last.mono_us
     yield from units("step", steps_with_nodes(state, standing))
     yield from units("file", file_views(state.units, status, now_us))
     yield from units("unit", other_views(state.units, status, now_us))
 
 
-def _groups(
-    state: ReportState, standing: Standing, *, keep_all: bool
-) -> dict[str | None, "_Group"]:
+def _groups(state: RunReport, standing: Standing, *, keep_all: bool) -> dict[str | None, "_Group"]:
     groups: dict[str | None, _Group] = {}
     for unit in _every(state, standing):
         # What failed of a node is told where nodes are told in full.

@@ -11,8 +11,8 @@ from replay.fold.files import Source
 from replay.fold.lines import report_state
 from replay.fold.metadata import metadata, metadata_bytes
 from replay.fold.names import Copies, copies_of_all, is_nameable, metadata_path, report_path
-from replay.fold.report_views import report_chunks
 from replay.fold.run import RunState
+from replay.fold.run_report_views import report_chunks
 from replay.fold.runs import Fold, Frozen, has_begun, newest_of_each_step
 from replay.show.copies import log_copy, trace_copy
 from replay.trace.host import Hosts

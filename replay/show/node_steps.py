@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from replay.fold.nodes import nodes_of
-from replay.fold.report import NodeReport, ReportState
-from replay.fold.report_views import node_of_step, node_view
+from replay.fold.run_report import NodeReport, RunReport
+from replay.fold.run_report_views import node_of_step, node_view
 from replay.fold.run_units import step_views
 from replay.fold.runs import Standing
 
@@ -32,7 +32,7 @@ def with_node(step: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, Any
     return {**step, **{name: node[name] for name in _OF_NODE if node.get(name)}}
 
 
-def steps_with_nodes(state: ReportState, standing: Standing) -> Iterator[dict[str, Any]]:
+def steps_with_nodes(state: RunReport, standing: Standing) -> Iterator[dict[str, Any]]:
     """Yield batch steps, and steps that stand in nothing, with the nodes that they are."""
     for step in step_views(state.units, standing.status, state.last.mono_us):
         name = step.get("node_id")
@@ -40,7 +40,7 @@ def steps_with_nodes(state: ReportState, standing: Standing) -> Iterator[dict[st
         yield step if node is None else with_node(step, node_view(state, name, node, standing))
 
 
-def lone_nodes(state: ReportState) -> Iterator[tuple[str | None, NodeReport]]:
+def lone_nodes(state: RunReport) -> Iterator[tuple[str | None, NodeReport]]:
     """Yield the nodes that are no steps, ids in the order in which they came."""
     states = state.units.states
     for node_id, node in nodes_of(state):
@@ -48,7 +48,7 @@ def lone_nodes(state: ReportState) -> Iterator[tuple[str | None, NodeReport]]:
             yield node_id, node
 
 
-def batch_of(state: ReportState, node: NodeReport) -> str:
+def batch_of(state: RunReport, node: NodeReport) -> str:
     """Return the label of the batch in which a node is a step, empty where it is in none."""
     unit = None if node.extras is None else node.extras.unit
     parent = None if unit is None else state.units.parents.get(unit)

@@ -1,6 +1,6 @@
 """What a report looks like as JSON: its keys, their types, and what they mean.
 
-`replay.fold.report` builds the report; here its shape is declared, for the JSON Schema and for
+`replay.fold.run_report` builds the report; here its shape is declared, for the JSON Schema and for
 programs that want it typed: `msgspec.json.decode(data, type=Report)`.  A test holds the two
 together.  The rules behind the values are in docs/reading.md.
 """

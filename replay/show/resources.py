@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, get_args
 
 from replay.fold.nodes import nodes_of
-from replay.fold.report import ReportState
-from replay.fold.report_views import node_view
+from replay.fold.run_report import RunReport
+from replay.fold.run_report_views import node_view
 from replay.fold.runs import Standing
 from replay.show.line import harmless
 from replay.show.text import (
@@ -41,7 +41,7 @@ _COLUMNS: Final[dict[Key, tuple[int, ...]]] = {
 
 
 def render_resources(
-    state: ReportState, standing: Standing, *, by: Key, columns: int | None = None
+    state: RunReport, standing: Standing, *, by: Key, columns: int | None = None
 ) -> Iterator[Line]:
     """Yield the lines of a table of the nodes that used most.
 

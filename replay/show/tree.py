@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from replay.fold.nodes import nodes_of
-from replay.fold.report import ReportState
-from replay.fold.report_views import node_view, run_output_view, slowest_first
 from replay.fold.run import duration_seconds
+from replay.fold.run_report import RunReport
+from replay.fold.run_report_views import node_view, run_output_view, slowest_first
 from replay.fold.runs import Standing
 from replay.show.batches import batch_lines, count_lines, review_text
 from replay.show.environment import environment_lines
@@ -48,7 +48,7 @@ _OUTPUT_WORDS: Final = {"file": "", "directory": " (directory)"}
 
 
 def render_report(
-    state: ReportState, standing: Standing, *, columns: int | None = None, more: str = ""
+    state: RunReport, standing: Standing, *, columns: int | None = None, more: str = ""
 ) -> Iterator[Line]:
     """Yield the lines of a report.
 
@@ -67,7 +67,7 @@ def render_report(
 
 
 def render_failed(
-    state: ReportState, standing: Standing, *, columns: int | None = None
+    state: RunReport, standing: Standing, *, columns: int | None = None
 ) -> Iterator[Line]:
     """Yield the lines of a report of what failed only: all of it, with tracebacks."""
     for line in _failed(state, standing):
@@ -75,7 +75,7 @@ def render_failed(
 
 
 def render_slowest(
-    state: ReportState, standing: Standing, *, columns: int | None = None, more: str = ""
+    state: RunReport, standing: Standing, *, columns: int | None = None, more: str = ""
 ) -> Iterator[Line]:
     """Yield the lines of a report of what took longest, the slowest node first.
 
@@ -94,7 +94,7 @@ def render_slowest(
 
 
 def _report(
-    state: ReportState, standing: Standing, left_out: list[str], columns: int | None
+    state: RunReport, standing: Standing, left_out: list[str], columns: int | None
 ) -> Iterator[Line]:
     yield from _head(state, standing)
     yield from batch_lines(state, standing, left_out, columns=columns)
@@ -113,7 +113,7 @@ def _report(
     yield from environment_lines(state.environment)
 
 
-def _failed(state: ReportState, standing: Standing) -> Iterator[Line]:
+def _failed(state: RunReport, standing: Standing) -> Iterator[Line]:
     yield from _head(state, standing)
     for line in _last_lines(state.traceback):
         yield [Piece(f"  {line}", "dim")]
@@ -129,7 +129,7 @@ def _failed(state: ReportState, standing: Standing) -> Iterator[Line]:
         yield [Piece("No node failed.")]
 
 
-def _slowest(state: ReportState, standing: Standing, left_out: list[str]) -> Iterator[Line]:
+def _slowest(state: RunReport, standing: Standing, left_out: list[str]) -> Iterator[Line]:
     yield from _head(state, standing)
     timed = slowest_first(state)
     if not timed:
@@ -162,7 +162,7 @@ def _by_status(
 # --- The run
 
 
-def _head(state: ReportState, standing: Standing) -> Iterator[Line]:
+def _head(state: RunReport, standing: Standing) -> Iterator[Line]:
     assumed = " (assumed)" if standing.liveness == "assumed" else ""
     style = STYLE_OF.get(standing.status, "")
     yield [
@@ -191,7 +191,7 @@ def _head(state: ReportState, standing: Standing) -> Iterator[Line]:
         yield [Piece("error: ", "red"), Piece(_error_text(state.error, state.error_type))]
 
 
-def _counts(state: ReportState, standing: Standing) -> list[str]:
+def _counts(state: RunReport, standing: Standing) -> list[str]:
     done = state.nodes_completed + state.nodes_failed + state.nodes_skipped
     unfinished = state.nodes_seen - done
     total = "" if state.total_nodes is None else f" of {state.total_nodes}"
@@ -347,7 +347,7 @@ def _last_lines(traceback: str | None) -> list[str]:
 # --- What the run left
 
 
-def _messages(state: ReportState, left_out: list[str]) -> Iterator[Line]:
+def _messages(state: RunReport, left_out: list[str]) -> Iterator[Line]:
     if not state.messages:
         return
     yield []
@@ -357,7 +357,7 @@ def _messages(state: ReportState, left_out: list[str]) -> Iterator[Line]:
     yield from _left_out(len(state.messages) - _MOST_MESSAGES, "message", left_out)
 
 
-def _outputs(state: ReportState, left_out: list[str]) -> Iterator[Line]:
+def _outputs(state: RunReport, left_out: list[str]) -> Iterator[Line]:
     if not state.outputs:
         return
     yield []

@@ -1,6 +1,6 @@
 """What the reports, files and steps of a program look like in the report of a run.
 
-`replay.fold.unit_views` makes them; here their shape is declared, for `replay.show.report_shape`.
+`replay.fold.report.views` makes them; here their shape is declared, for `replay.show.report_shape`.
 Fields: docs/reports.md, "JSON".
 """
 

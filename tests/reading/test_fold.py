@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from replay.fold.files import Source
 from replay.fold.metadata import metadata, metadata_bytes
 from replay.fold.nodes import node_times, nodes_of
-from replay.fold.report import ReportState
-from replay.fold.report_views import report, report_chunks
 from replay.fold.run import RunState, apply, apply_aside, beginning
+from replay.fold.run_report import RunReport
+from replay.fold.run_report_views import report, report_chunks
 from replay.fold.runs import At, Fold, fold
 from replay.trace.events import ASIDE, Event, Process, WriterOpened
 from replay.trace.host import Hosts
@@ -29,7 +29,7 @@ HOSTS = Hosts(now=NOW)
 def everything(found: list[Source], **options: Any) -> dict[str, bytes]:
     """Return what metadata and report say of every run, by run id."""
     runs = fold(found, **options)
-    reports = fold(found, kind=ReportState, **options)
+    reports = fold(found, kind=RunReport, **options)
     said = {}
     for state in runs.runs():
         said[state.run_id] = metadata_bytes(metadata(runs, state, HOSTS)) + b"".join(
@@ -108,7 +108,7 @@ def test_counters_are_what_counting_the_nodes_gives(history: list[Act]) -> None:
 @given(history=histories)
 def test_report_and_metadata_agree(history: list[Act]) -> None:
     files = {name: bytes(builder) for name, builder in written(history).items()}
-    runs, reports = fold(sources(files)), fold(sources(files), kind=ReportState)
+    runs, reports = fold(sources(files)), fold(sources(files), kind=RunReport)
     for state in runs.runs():
         short = metadata(runs, state, HOSTS)
         whole = report(reports, reports.run(state.run_id), HOSTS)
@@ -137,7 +137,7 @@ def test_a_report_in_pieces_is_the_report(history: list[Act]) -> None:
     import orjson
 
     files = {name: bytes(builder) for name, builder in written(history).items()}
-    found = fold(sources(files), kind=ReportState)
+    found = fold(sources(files), kind=RunReport)
     for state in found.runs():
         whole = orjson.dumps(report(found, state, HOSTS), option=orjson.OPT_INDENT_2)
         assert b"".join(report_chunks(found, state, HOSTS)) == whole + b"\n"
@@ -179,7 +179,7 @@ def test_an_end_of_a_node_that_has_ended_keeps_the_later_state_and_is_marked() -
     trace = TraceBuilder()
     trace.node("a", 0)
     trace.end("a", 0, error="after all")
-    found = fold(sources({trace.name: bytes(trace)}), kind=ReportState)
+    found = fold(sources({trace.name: bytes(trace)}), kind=RunReport)
     (state,) = found.runs()
     (node,) = report(found, state, HOSTS)["nodes"]
 
@@ -194,7 +194,7 @@ def test_what_is_said_of_a_node_that_never_came_makes_none() -> None:
     trace.write("message", node_id="a", node_index=1, level="note", text="of another one")
     trace.write("check", node_id="a", node_index=1, name="c", ok=True)
     trace.end("a", None)
-    found = fold(sources({trace.name: bytes(trace)}), kind=ReportState)
+    found = fold(sources({trace.name: bytes(trace)}), kind=RunReport)
     (state,) = found.runs()
     made = report(found, state, HOSTS)
 
@@ -210,7 +210,7 @@ def test_a_start_of_an_open_node_leaves_an_attempt_that_never_ended() -> None:
     trace.write("node_start", node_id="a", node_index=0)
     trace.write("node_start", node_id="a", node_index=0)
     trace.end("a", 0)
-    found = fold(sources({trace.name: bytes(trace)}), kind=ReportState)
+    found = fold(sources({trace.name: bytes(trace)}), kind=RunReport)
     (node,) = report(found, next(found.runs()), HOSTS)["nodes"]
 
     assert [attempt["status"] for attempt in node["attempts"]] == [
@@ -251,7 +251,7 @@ def test_what_a_node_has_is_in_the_report() -> None:
     trace.end("a", 0)
     trace.complete(1)
     trace.close()
-    found = fold(sources({trace.name: bytes(trace)}), kind=ReportState)
+    found = fold(sources({trace.name: bytes(trace)}), kind=RunReport)
     said = report(found, next(found.runs()), HOSTS)
     (node,) = said["nodes"]
     output = {"path": "o.csv", "size": 3, "digest": "sha256:11", "kind": "file"}

@@ -13,9 +13,9 @@ from replay.fold.files import OpenFiles
 from replay.fold.instant import Instant
 from replay.fold.lines import lines_of, report_state
 from replay.fold.names import copies, copies_of_all, is_nameable
-from replay.fold.report import ReportState
-from replay.fold.report_views import report
 from replay.fold.run import RunState
+from replay.fold.run_report import RunReport
+from replay.fold.run_report_views import report
 from replay.fold.runs import fold, has_begun
 from replay.show.copies import Printer
 from replay.show.derived import Derived, derive
@@ -325,7 +325,7 @@ def test_reports_of_older_runs_have_the_lines_of_their_run(nodes: int) -> None:
     files = {"audit/step_04/trace_04.jsonl": interleaved_older(nodes)}
     found = sources(files)
     index = fold(found, spans=True)
-    whole = fold(found, kind=ReportState)
+    whole = fold(found, kind=RunReport)
 
     assert [state.nodes_failed for state in index.runs()] == [0, 1, nodes]
     for state in index.runs():

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from replay.fold.files import sources_of
 from replay.fold.metadata import metadata, metadata_bytes
-from replay.fold.report import ReportState
-from replay.fold.report_views import report
+from replay.fold.report.loading import file_of, step_of
+from replay.fold.report.views import unit_view
 from replay.fold.review_queue import requests_of
+from replay.fold.run_report import RunReport
+from replay.fold.run_report_views import report
 from replay.fold.runs import Fold, fold
 from replay.fold.snapshot import from_snapshot, proceed, to_snapshot
-from replay.fold.unit_views import file_of, reviewed_digest, step_of, unit_view
 from replay.show.report_shape import Report
 from replay.trace.folder import locate
 from replay.trace.host import Hosts
@@ -43,14 +44,14 @@ def asked(*, clock: Any = None) -> TraceBuilder:
     return built
 
 
-def state_of(*built: TraceBuilder) -> ReportState:
+def state_of(*built: TraceBuilder) -> RunReport:
     files = {one.name: bytes(one) for one in built}
-    return fold(sources(files), kind=ReportState).run(RUN)
+    return fold(sources(files), kind=RunReport).run(RUN)
 
 
 def view_of(*built: TraceBuilder, hosts: Hosts = HOSTS) -> dict[str, Any]:
     files = {one.name: bytes(one) for one in built}
-    found: Fold[ReportState] = fold(sources(files), kind=ReportState)
+    found: Fold[RunReport] = fold(sources(files), kind=RunReport)
     made = report(found, found.run(RUN), hosts)
     msgspec.convert(made, Report)  # it has the shape that is declared
     return made
@@ -78,7 +79,7 @@ def open_units(*built: TraceBuilder) -> list[str]:
 def test_a_request_is_open_until_a_decision_holds() -> None:
     built = asked()
     assert open_units(built) == ["s"]
-    digest = reviewed_digest(state_of(built).units.states["s"])
+    digest = state_of(built).units.states["s"].reviewed_digest()
 
     reviewer(built)
     decide(built, "s", digest)
@@ -96,7 +97,7 @@ def test_the_flag_that_a_file_took_over_is_answered_with_that_of_its_step() -> N
     file = view_of(built)["files"][0]
     assert (file["requires_human_review"], "open" in file["review"]) == (True, False)
 
-    digest = reviewed_digest(state_of(built).units.states["s"])
+    digest = state_of(built).units.states["s"].reviewed_digest()
     decide(reviewer(built), "s", digest)
 
     file = view_of(built)["files"][0]
@@ -106,7 +107,7 @@ def test_the_flag_that_a_file_took_over_is_answered_with_that_of_its_step() -> N
 
 def test_what_the_program_asks_anew_is_open_again() -> None:
     built = asked()
-    decide(reviewer(built), "s", reviewed_digest(state_of(built).units.states["s"]))
+    decide(reviewer(built), "s", state_of(built).units.states["s"].reviewed_digest())
     built.be(writer="20261121t070312-0000000001", run_id=RUN)
 
     built.write("review_requested", unit="s", reason=None)
@@ -117,7 +118,7 @@ def test_what_the_program_asks_anew_is_open_again() -> None:
 
 def test_what_the_program_withdraws_is_open_no_more_and_the_decision_stays() -> None:
     built = asked()
-    digest = reviewed_digest(state_of(built).units.states["s"])
+    digest = state_of(built).units.states["s"].reviewed_digest()
     built.write("review_cleared", unit="s")
     decide(reviewer(built), "s", digest)
 
@@ -150,11 +151,11 @@ def test_what_the_program_changes_makes_a_decision_stale_and_what_people_say_doe
     name: str, on: str
 ) -> None:
     built = asked()
-    before = {unit: reviewed_digest(state_of(built).units.states[unit]) for unit in "sf"}
+    before = {unit: state_of(built).units.states[unit].reviewed_digest() for unit in "sf"}
 
     event_type, payload = {**CHANGES, **NO_CHANGES}[name]
     built.write(event_type, unit=on, **payload)
-    after = {unit: reviewed_digest(state_of(built).units.states[unit]) for unit in "sf"}
+    after = {unit: state_of(built).units.states[unit].reviewed_digest() for unit in "sf"}
 
     changed = name in CHANGES and not (name == "check" and on == "f") and name != "edited"
     if name == "edited":
@@ -169,7 +170,7 @@ def test_what_the_program_changes_makes_a_decision_stale_and_what_people_say_doe
 def test_the_digest_is_that_of_the_documented_form() -> None:
     """The vector spells the form out, so that other readers and later versions agree."""
     path = Path(__file__).parent.parent / "vectors" / "valid" / "reviewed"
-    folded = fold(sources_of(locate(str(path))), kind=ReportState)
+    folded = fold(sources_of(locate(str(path))), kind=RunReport)
     (state,) = folded.runs()
 
     (request,) = requests_of(state)
@@ -181,10 +182,10 @@ def test_the_digest_is_that_of_the_documented_form() -> None:
 def test_a_digest_does_not_depend_on_when_and_where_it_is_made() -> None:
     state = state_of(asked()).units.states["f"]
 
-    digest = reviewed_digest(state)
+    digest = state.reviewed_digest()
     unit_view(state, 10**12, running_as="interrupted")
 
-    assert reviewed_digest(state) == digest
+    assert state.reviewed_digest() == digest
     assert digest.startswith("sha256:")
 
 
@@ -194,12 +195,12 @@ def test_a_value_without_a_canonical_form_lets_no_decision_hold() -> None:
     state = state_of(built).units.states["s"]
     state.metadata = {"n": 2**60}
 
-    assert reviewed_digest(state) == ""
+    assert state.reviewed_digest() == ""
 
 
 def test_a_dump_with_decisions_is_read_back_as_it_was() -> None:
     built = asked()
-    decide(reviewer(built), "s", reviewed_digest(state_of(built).units.states["s"]))
+    decide(reviewer(built), "s", state_of(built).units.states["s"].reviewed_digest())
     built.write("message", unit="s", level="note", text="hm", author="bert")
     file = unit_view(state_of(built).units.states["f"])
     names = count()
@@ -272,6 +273,6 @@ def test_every_prefix_of_a_reviewed_trace_folds() -> None:
 
     for n in range(len(built.lines) + 1):
         part = b"".join(built.lines[:n])
-        found = fold(sources({NAME: part}), kind=ReportState)
+        found = fold(sources({NAME: part}), kind=RunReport)
         for state in found.runs():
             assert report(found, state, HOSTS) == report(found, state, HOSTS)

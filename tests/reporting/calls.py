@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from observability.blocks import bind_pipeline, file_step, pipeline_file, pipeline_step
+from observability import bind_pipeline, file_step, pipeline_file, pipeline_step
 from observability.reporting import Check, FileReport, PipelineReport, ReportBase, StepReport
 from tests.reporting.plain import Plain
 

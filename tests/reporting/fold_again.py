@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from replay.fold.unit_views import unit_view
-from replay.fold.units import Units
+from replay.fold.report.units import Units
+from replay.fold.report.views import unit_view
 from replay.trace.schema import decode_event
 
 

@@ -31,8 +31,8 @@ from observability import (
     pipeline_file,
     pipeline_step,
 )
-from replay.fold.unit_views import unit_view
-from replay.fold.units import Units
+from replay.fold.report.units import Units
+from replay.fold.report.views import unit_view
 from replay.trace.schema import decode_event
 
 # Behind these, and behind no other instruction, CPython looks whether a signal has come.

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observability import ExecutionObserver
-from observability.recording import RecordedDict, RecordedList
 from observability.reporting import Check, FileReport, PipelineReport, StepReport
+from observability.reporting.recording import RecordedDict, RecordedList
 from tests.reporting.calls import change_dict, change_list
 
 NUMBERS = st.integers(0, 10**6)

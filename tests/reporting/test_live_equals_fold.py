@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from observability import ExecutionObserver, context
 from observability.reporting import StepReport
 from replay.fold import read_report
-from replay.fold.unit_views import unit_view
-from replay.fold.units import Units
+from replay.fold.report.units import Units
+from replay.fold.report.views import unit_view
 from replay.trace.events import Event, UnitBegun
 from replay.trace.schema import decode_event
 from tests.reporting.calls import Calls

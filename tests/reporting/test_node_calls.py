@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from observability import ExecutionObserver
 from observability.context import Binding, bind, unbind
 from observability.reporting import PipelineReport
-from replay.fold.report import ReportState
+from replay.fold.report.views import unit_view
 from replay.fold.run import apply, beginning
-from replay.fold.unit_views import unit_view
+from replay.fold.run_report import RunReport
 from tests.reporting.calls import TEXTS, Calls
 from tests.reporting.plain import Plain
 from tests.reporting.test_live_equals_fold import dumped, events_behind
@@ -145,7 +145,7 @@ def test_a_fold_holds_what_is_live_and_every_prefix_folds(
     live = [report.model_dump(mode="json") for report in reports]
 
     events = events_behind(path, before)
-    state: ReportState = beginning(events[0], ReportState)
+    state: RunReport = beginning(events[0], RunReport)
     for event in events:
         apply(state, event)
         for unit in state.units.roots():

@@ -14,12 +14,11 @@ import msgspec
 import orjson
 import pytest
 
-from observability import ExecutionObserver
-from observability.blocks import bind_pipeline, pipeline_step
+from observability import ExecutionObserver, bind_pipeline, pipeline_step
 from observability.reporting import PipelineReport, StepReport
 from replay.fold import read_report
-from replay.fold.report import ReportState
 from replay.fold.run import apply, beginning
+from replay.fold.run_report import RunReport
 from replay.fold.runs import Standing
 from replay.show.node_steps import lone_nodes, steps_with_nodes
 from replay.show.report_shape import Report
@@ -31,8 +30,8 @@ def steps_of(out: Path) -> list[dict[str, Any]]:
     return list(read_report(out)["steps"])
 
 
-def folded(events: Sequence[Event]) -> ReportState:
-    state: ReportState = beginning(events[0], ReportState)
+def folded(events: Sequence[Event]) -> RunReport:
+    state: RunReport = beginning(events[0], RunReport)
     for event in events:
         apply(state, event)
     return state

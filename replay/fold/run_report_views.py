@@ -1,6 +1,6 @@
 """The report of a run as JSON: `report_XX.json`, `show --json`, and what other screens take of it.
 
-What the events of a run add up to is `replay.fold.report`; nothing here changes a state.  The
+What the events of a run add up to is `replay.fold.run_report`; nothing here changes a state.  The
 object is in docs/reading.md, "Report".
 """
 
@@ -15,13 +15,13 @@ from replay.fold.instant import seconds_between
 from replay.fold.metadata import position
 from replay.fold.names import log_path
 from replay.fold.nodes import nodes_of
-from replay.fold.report import Attempt, Extras, NodeReport, Output, ReportState, parsed
+from replay.fold.report.step import check_view
+from replay.fold.reviews import NO_REVIEW, review_view, said_digest
 from replay.fold.run import RunState, duration_seconds
+from replay.fold.run_report import Attempt, Extras, NodeReport, Output, RunReport, parsed
 from replay.fold.run_units import file_views, other_views, report_heads, step_views
 from replay.fold.runs import Fold, Standing
 from replay.fold.status import INTERRUPTED, RUNNING
-from replay.fold.unit_views import check_view, review_view, said_digest
-from replay.fold.units import NO_REVIEW
 from replay.trace.events import (
     ResourceUsage,
     Seconds,
@@ -31,7 +31,7 @@ from replay.trace.host import Hosts
 _EMPTY: Final = b"[]"
 
 
-def report(fold: Fold[Any], state: ReportState, hosts: Hosts) -> dict[str, Any]:
+def report(fold: Fold[Any], state: RunReport, hosts: Hosts) -> dict[str, Any]:
     """Return the report of a run, as `report_XX.json` and `show --json` have it.
 
     Args:
@@ -48,7 +48,7 @@ def report(fold: Fold[Any], state: ReportState, hosts: Hosts) -> dict[str, Any]:
 
 def report_chunks(
     fold: Fold[Any],
-    state: ReportState,
+    state: RunReport,
     hosts: Hosts,
     *,
     statuses: Collection[str] | None = None,
@@ -80,7 +80,7 @@ def report_chunks(
     yield b"\n"
 
 
-def _lists(state: ReportState, standing: Standing) -> dict[str, Iterator[dict[str, Any]]]:
+def _lists(state: RunReport, standing: Standing) -> dict[str, Iterator[dict[str, Any]]]:
     """Return what a report has many of, in the order in which it has them."""
     now_us = state.last.mono_us
     return {
@@ -102,7 +102,7 @@ def _array(many: Iterator[dict[str, Any]], statuses: Collection[str] | None) -> 
     yield b"\n  ]" if separator[:1] == b"," else _EMPTY
 
 
-def report_head(state: ReportState, standing: Standing) -> dict[str, Any]:
+def report_head(state: RunReport, standing: Standing) -> dict[str, Any]:
     """Return a report without what it has many of: those lists are there, and empty, at the end."""
     ended = state.ended
     done = state.nodes_completed + state.nodes_failed + state.nodes_skipped
@@ -143,14 +143,14 @@ def report_head(state: ReportState, standing: Standing) -> dict[str, Any]:
     }
 
 
-def node_views(state: ReportState, standing: Standing) -> Iterator[dict[str, Any]]:
+def node_views(state: RunReport, standing: Standing) -> Iterator[dict[str, Any]]:
     """Yield each node as a report has it, in the order in which they came."""
     for node_id, node in nodes_of(state):
         yield node_view(state, node_id, node, standing)
 
 
 def node_view(
-    state: ReportState, node_id: str | None, node: NodeReport, standing: Standing
+    state: RunReport, node_id: str | None, node: NodeReport, standing: Standing
 ) -> dict[str, Any]:
     """Return a node as a report has it."""
     extras = _NONE if node.extras is None else node.extras
@@ -180,7 +180,7 @@ def node_view(
     }
 
 
-def _step_of(state: ReportState, extras: Extras) -> dict[str, Any]:
+def _step_of(state: RunReport, extras: Extras) -> dict[str, Any]:
     """Return which step of which batch the node is; nothing where it is none."""
     if extras.unit is None:
         return {}
@@ -228,9 +228,7 @@ def node_digest(node_id: str | None, node: NodeReport) -> str:
     return said_digest(view)
 
 
-def node_of_step(
-    state: ReportState, unit: str, node_id: str, index: int | None
-) -> NodeReport | None:
+def node_of_step(state: RunReport, unit: str, node_id: str, index: int | None) -> NodeReport | None:
     """Return the node that a step is; None if its last attempt is no step, or another one."""
     node: Any = state.nodes.get(node_id)
     if node is not None and node.index != index:
@@ -241,7 +239,7 @@ def node_of_step(
     return found
 
 
-def slowest_first(state: ReportState) -> list[tuple[float, str | None, NodeReport]]:
+def slowest_first(state: RunReport) -> list[tuple[float, str | None, NodeReport]]:
     """Return (seconds, node_id, node) of each node whose last attempt has a time, slowest first.
 
     Of an open attempt it is the time to the last event applied.

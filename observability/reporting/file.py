@@ -6,22 +6,20 @@ from pathlib import Path, PurePath
 from typing import Any, Final, Self
 
 from observability import context
-from observability.attached import Attached
-from observability.fields import (
+from observability.reporting.attached import Attached
+from observability.reporting.base import FIRST, ReportBase, check_first, set_first
+from observability.reporting.fields import (
     Field,
     a_path,
     a_percent,
     a_text,
     a_text_or_none,
 )
-from observability.report_base import FIRST, ReportBase, check_first, set_first
-from observability.step_report import StepReport, WithSteps, add_review, only_added
-from observability.units import PROCESS, LiveUnit
-from replay.fold import unit_views as views
-from replay.fold.units import (
-    FILE,
-    percent,
-)
+from observability.reporting.process import PROCESS
+from observability.reporting.step import StepReport, WithSteps, add_review, only_added
+from observability.reporting.unit import LiveUnit
+from replay.fold.report.base import FILE
+from replay.fold.report.loading import file_of
 
 MOST_STEPS: Final = 10_000
 
@@ -150,7 +148,7 @@ class FileReport(ReportBase, WithSteps):
     @property
     def percent(self) -> int:
         """How far it is: finished steps of those planned, or of those there are."""
-        return percent(self.state)
+        return int(self.state.progress)
 
     @percent.setter
     def percent(self, value: float) -> None:
@@ -159,7 +157,8 @@ class FileReport(ReportBase, WithSteps):
     @property
     def human_review_reason(self) -> str | None:
         """Why somebody should look at it: its own reason and those of its steps."""
-        return views.review_reason(self.state)
+        reason: str | None = self.state.human_review_reason
+        return reason
 
     @property
     def pipeline(self) -> Any:
@@ -248,7 +247,7 @@ class FileReport(ReportBase, WithSteps):
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        return cls.over(views.file_of(view, PROCESS.new_unit))
+        return cls.over(file_of(view, PROCESS.new_unit))
 
 
 def _probe(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -1,47 +1,30 @@
 """Batches: a banner, steps and files, and the file that shows them."""
 
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
-from warnings import warn
 
 from observability import context
-from observability.attached import Attached
-from observability.dumps import Status
-from observability.fields import (
-    Field,
-    a_path_or_none,
-    a_percent,
-    a_text,
-)
-from observability.file_report import FileReport
-from observability.report_base import ReportBase
-from observability.saving import UNSAVED, write_report
+from observability.reporting.attached import Attached
+from observability.reporting.auto_saves import AutoSaves
+from observability.reporting.base import ReportBase
+from observability.reporting.dumps import Status
+from observability.reporting.fields import Field, a_path_or_none, a_percent, a_text
+from observability.reporting.file import FileReport
+from observability.reporting.process import PROCESS
+from observability.reporting.saving import write_report
+from observability.reporting.step import StepReport, WithSteps, add_review, only_added
+from observability.reporting.unit import LiveUnit
 from observability.settings import unknown_option
-from observability.step_report import StepReport, WithSteps, add_review, only_added
-from observability.units import PROCESS, LiveUnit
-from replay.fold import unit_views as views
-from replay.fold.unit_views import SCHEMA_VERSION
-from replay.fold.units import (
-    FILE,
-    PIPELINE,
-    TERMINAL,
-    UnitState,
-    percent,
-    rollup,
-)
-from replay.trace.events import (
-    ProgressSet,
-)
+from replay.fold import report as states
+from replay.fold.report.base import FILE, PIPELINE, SCHEMA_VERSION, TERMINAL, instant
+from replay.fold.report.loading import pipeline_of
+from replay.trace.events import ProgressSet
 
 REPORT_KINDS: Final = ("validation", "process", "test")
 DEFAULT_OUTPUT: Final = Path("reports/progress.json")
-REFRESH_NS: Final = 1_000_000_000
-SHARE: Final = 10  # of the time at most a tenth goes into refreshing a file
-BURST_NS: Final = 250_000_000
 _PIPELINE_OPTIONS: Final = (
     "label",
     "batch_id",
@@ -78,23 +61,16 @@ class PipelineReport(WithSteps):
         ValueError: *kind* is none.
     """
 
-    __slots__ = (
-        "_files",
-        "_keep_finished",
-        "_open_blocks",
-        "_saved_at_exception_ns",
-        "_saved_ns",
-        "_spent_ns",
-        "_unsaved",
-        "_wait_ns",
-    )
+    __slots__ = ("_files", "_keep_finished", "auto_saves")
+
+    state: states.PipelineReport
 
     label = Field[str](write=a_text)
     stage = Field[str](write=a_text)
     message = Field[str](write=a_text)
     percent = Field[int](write=a_percent)
     output_path = Field[Path | None](Path, a_path_or_none)
-    updated_at = Field[datetime | None](views.instant)
+    updated_at = Field[datetime | None](instant)
     batch_id = Field[int | str | None](write=lambda _, value: _batch_id(value))
     kind = Field[str](write=lambda _, value: _report_kind(value), name="report_kind")
 
@@ -136,17 +112,12 @@ class PipelineReport(WithSteps):
     def _lay_out(self, *, keep_finished: bool = True) -> None:
         self.own_steps, self._files = Attached(self), Attached(self)
         self._keep_finished = keep_finished
-        self._saved_ns: int | None = None
-        self._saved_at_exception_ns: int | None = None
-        self._wait_ns = REFRESH_NS
-        self._spent_ns = 0
-        self._open_blocks: set[object] = set()
-        self._unsaved = False
+        self.auto_saves = AutoSaves(self)
 
     @property
     def status(self) -> Status:
         """That of its steps and files together."""
-        return Status(rollup(self.state))
+        return Status(self.state.rollup())
 
     @property
     def report_version(self) -> str:
@@ -189,7 +160,7 @@ class PipelineReport(WithSteps):
         with self.lock:
             steps = self.state.steps
             if steps:
-                mean = round(sum(percent(step) for step in steps) / len(steps))
+                mean = round(sum(step.progress for step in steps) / len(steps))
                 self.set_progress(self.stage or "steps", mean, self.message)
 
     # --- Steps and files
@@ -269,18 +240,18 @@ class PipelineReport(WithSteps):
         """Return the files for a file, else the steps."""
         return self._files if isinstance(child, FileReport) else self.own_steps
 
-    def stand_in_again(self, give: Callable[[UnitState], Any]) -> None:
+    def stand_in_again(self, give: Callable[[states.ReportBase], Any]) -> None:
         """Let the units that stand in the state stand here; *give* returns the one of a state."""
-        for attached, states in (
+        for attached, inside in (
             (self.own_steps, self.state.steps),
             (self._files, self.state.files),
         ):
             if not self._keep_finished:
                 held = {unit.state.unit for unit in attached}
-                states[:] = [s for s in states if s.unit in held or s.status not in TERMINAL]
-            attached.refill([give(state) for state in states])
+                inside[:] = [s for s in inside if s.unit in held or s.status not in TERMINAL]
+            attached.refill([give(state) for state in inside])
 
-    def handle_of(self, state: UnitState) -> ReportBase:
+    def handle_of(self, state: states.ReportBase) -> ReportBase:
         """Return a new handle of a state that stands here."""
         if state.kind == FILE:
             return FileReport.over(state, self).recorded_by(self.observer)
@@ -293,17 +264,17 @@ class PipelineReport(WithSteps):
     def has_ended(self, unit: ReportBase) -> None:
         """Take in that a step or file has ended."""
         if isinstance(unit, FileReport):
-            self._refresh()
+            self.auto_saves.refresh()
         self._let_go(unit)
 
     def _let_go(self, unit: ReportBase) -> None:
         if not self._keep_finished:
             attached = self.children_like(unit)
             attached.drop(unit)
-            states = self.state.files if attached is self._files else self.state.steps
-            for n, state in enumerate(states):
+            inside = self.state.files if attached is self._files else self.state.steps
+            for n, state in enumerate(inside):
                 if state is unit.state:
-                    del states[n]
+                    del inside[n]
                     break
 
     # --- Looking files up
@@ -311,7 +282,7 @@ class PipelineReport(WithSteps):
     def files_for(self, key: str | os.PathLike[str]) -> list[FileReport]:
         """Return the files that *key* names: by id, else by path, else by name; case counts."""
         with self.lock:
-            return [self._files[n] for n in views.files_for(self.state, os.fspath(key))]
+            return [self._files[n] for n in self.state.places_of(key)]
 
     def get_file(self, key: str | os.PathLike[str]) -> FileReport | None:
         """Return the file that *key* names, None if there is none.
@@ -327,18 +298,19 @@ class PipelineReport(WithSteps):
 
     def file_seen(self, key: str | os.PathLike[str]) -> bool:
         """Return whether *key* names a file."""
-        return bool(self.files_for(key))
+        with self.lock:
+            return self.state.file_seen(key)
 
     def file_processed(self, key: str | os.PathLike[str], require_success: bool = False) -> bool:  # noqa: FBT001, FBT002 - S0's form
         """Return whether every file that *key* names has ended, or ended well."""
-        found = self.files_for(key)
-        return bool(found) and all(
-            views.is_processed(file.state, require_success=require_success) for file in found
-        )
+        with self.lock:
+            return self.state.file_processed(key, require_success=require_success)
 
     def unseen_expected(self, expected: Iterable[str | os.PathLike[str]]) -> list[str]:
         """Return what of *expected* names no file."""
-        return [os.fspath(key) for key in expected if not self.file_seen(key)]
+        keys = list(expected)
+        with self.lock:
+            return self.state.unseen_expected(keys)
 
     def table_rows_for_files_map(self, expected: Any) -> list[dict[str, Any]]:
         """Return a row for each expected file, for a template.
@@ -347,22 +319,8 @@ class PipelineReport(WithSteps):
             expected: File names; of a mapping the values are the rows' `other`.
         """
         others = expected if isinstance(expected, Mapping) else dict.fromkeys(expected)
-        return [self._row(os.fspath(key), other) for key, other in others.items()]
-
-    def _row(self, key: str, other: Any) -> dict[str, Any]:
-        found = self.files_for(key)
-        file = found[-1] if found else None
-        return {
-            "filename": key,
-            "seen": file is not None,
-            "status": "MISSING" if file is None else str(file.status),
-            "percent": 0 if file is None else file.percent,
-            "flagged_human_review": file is not None and file.requires_human_review,
-            "human_review_reason": None if file is None else file.human_review_reason,
-            "file_id": None if file is None else file.file_id,
-            "path": None if file is None else str(file.path),
-            "other": other,
-        }
+        with self.lock:
+            return self.state.table_rows_for_files_map(others)
 
     # --- Saving
 
@@ -388,99 +346,11 @@ class PipelineReport(WithSteps):
         target = path or self.output_path or DEFAULT_OUTPUT
         write_report(target, self, ensure_dir=ensure_dir, indent=indent, encoding=encoding)
 
-    def enter(self, block: object) -> None:
-        """Note that a block of this report begins."""
-        with self.lock:
-            self._open_blocks.add(block)
-
-    def leave(self, block: object, *, bound: bool = False) -> None:
-        """Note that one ends, however often that is said, and save behind the outermost.
-
-        A binding always saves.  Of other blocks, which may follow each other by thousands, all
-        do until that has taken `BURST_NS`, and then as many as take a tenth of the time; what is
-        left out is saved with the next, by the end of the observer, or of the program.
-
-        Raises:
-            OSError: It could not be written (by a binding).
-        """
-        with self.lock:
-            self._open_blocks.discard(block)
-            if self.state.output_path is None or self._open_blocks:
-                return
-            if bound and self.observer is None:
-                self.save_now()
-            elif self._unsaved and self._may_save(self.observer is None):
-                self._save_or_warn()
-
     def settle(self) -> None:
         """Record what was changed inside values, and save what was left out."""
         with self.lock:
             self.compare_all()
-            if self._unsaved:
-                self._save_or_warn()
-
-    def _refresh(self) -> None:
-        """Show a file's end where the report is saved, at most once a second."""
-        if self.state.output_path is None:
-            return
-        self._unsaved = True
-        UNSAVED.add(self)
-        if self._may_save(burst=False):
-            self._save_or_warn()
-
-    def _may_save(self, burst: bool) -> bool:  # noqa: FBT001 - of this class alone
-        now = time.monotonic_ns()
-        if self._saved_ns is None or now - self._saved_ns >= self._wait_ns:
-            return True
-        return burst and self._spent_ns < BURST_NS
-
-    def _save_or_warn(self) -> None:
-        try:
-            self.save_now()
-        except (OSError, ValueError) as error:  # ValueError: no file system has such a name
-            self._spent_ns = BURST_NS  # one warning a second is enough
-            warn(f"pipeline autosave failed: {error!r}", RuntimeWarning, stacklevel=4)
-
-    def save_at_exception(
-        self, override: str | os.PathLike[str] | None, *, wait_s: float = 0.0
-    ) -> None:
-        """Save to `output_path`, and to *override* where that is another one.
-
-        Args:
-            override: Another place, or None.
-            wait_s: Leave it out that many seconds after the last one.
-
-        Raises:
-            OSError: It could not be written.
-        """
-        with self.lock:
-            now = time.monotonic_ns()
-            last = self._saved_at_exception_ns
-            if last is not None and now - last < wait_s * 1e9:
-                return
-            self._saved_at_exception_ns = now
-            if override is not None and self.output_path != Path(override):
-                self.save(override)
-            self.save_now()
-
-    def save_now(self) -> None:
-        """Save to `output_path`, if there is one, and wait with the next refresh.
-
-        Raises:
-            OSError: It could not be written.
-        """
-        if self.state.output_path is None:
-            return
-        begin = time.monotonic_ns()
-        try:
-            self.save()
-            self._unsaved = False
-            UNSAVED.discard(self)
-        finally:
-            self._saved_ns = time.monotonic_ns()
-            took = self._saved_ns - begin
-            self._spent_ns += took
-            self._wait_ns = max(REFRESH_NS, SHARE * took)
+            self.auto_saves.make_good()
 
     def _wrap(self) -> None:
         self._lay_out()
@@ -491,7 +361,7 @@ class PipelineReport(WithSteps):
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        return cls.over(views.pipeline_of(view, PROCESS.new_unit))
+        return cls.over(pipeline_of(view, PROCESS.new_unit))
 
 
 def _batch_id(value: Any) -> int | str | None:

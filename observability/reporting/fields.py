@@ -1,6 +1,6 @@
 """Fields of a live unit: what a program reads and sets, each change an event.
 
-How the change is recorded is the unit's affair (`observability.units`).
+How the change is recorded is the unit's affair (`observability.reporting.recorder`).
 """
 
 from collections.abc import Callable, Iterable, Mapping

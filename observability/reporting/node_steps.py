@@ -1,8 +1,8 @@
 """Nodes that are steps: what begins while a report is bound stands in that report.
 
 The events are those of nodes and name the step besides; what they mean for it is
-`replay.fold.units`, what they mean for the node `replay.fold.report`.  Which report is bound is in
-`observability.context`.
+`replay.fold.report`, what they mean for the node `replay.fold.run_report`.  Which report is bound
+is in `observability.context`.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from observability.context import bound
-from observability.step_report import StepReport
-from observability.units import NodeKey
+from observability.reporting.recorder import NodeKey
+from observability.reporting.step import StepReport
 from replay.trace.events import (
     CheckMade,
     Event,

@@ -4,20 +4,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, Self
 
 from observability import context
-from observability.attached import Attached, slug
-from observability.fields import (
-    Field,
-    Items,
-    a_text_or_none,
-)
-from observability.report_base import FIRST, ReportBase, check_first, set_first
-from observability.units import PROCESS, LiveUnit, NodeKey, locked
-from replay.fold import unit_views as views
-from replay.fold.units import (
-    FILE,
-    STEP,
-    UnitState,
-)
+from observability.reporting.adoption import adopt, begin_again
+from observability.reporting.attached import Attached, slug
+from observability.reporting.base import FIRST, ReportBase, check_first, set_first
+from observability.reporting.fields import Field, Items, a_text_or_none
+from observability.reporting.process import PROCESS, locked
+from observability.reporting.recorder import NodeKey
+from observability.reporting.unit import LiveUnit
+from replay.fold import report as states
+from replay.fold.report.base import FILE, STEP
+from replay.fold.report.loading import step_of
 from replay.trace.events import CheckMade, Event
 
 
@@ -147,7 +143,7 @@ class StepReport(ReportBase):
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        return cls.over(views.step_of(view, PROCESS.new_unit))
+        return cls.over(step_of(view, PROCESS.new_unit))
 
 
 class WithSteps(LiveUnit):
@@ -200,7 +196,7 @@ class WithSteps(LiveUnit):
             raise ValueError(f"{unit!r} stands in {unit.parent!r} already")
         joint = unit.observer
         if joint is not None and joint.is_open and not self.is_recorded:
-            self.root.adopt(joint)
+            adopt(self.root, joint)
         with locked(self, unit):
             unit.end()
             attached = self.children_like(unit)
@@ -211,7 +207,7 @@ class WithSteps(LiveUnit):
                 self._join(unit, name)
             else:
                 unit.state.id = name
-                unit.begin_again(self.observer, self)
+                begin_again(unit, self.observer, self)
                 if joint is not None:
                     joint.reports.discard(unit)
         if unit.requires_human_review:
@@ -223,11 +219,11 @@ class WithSteps(LiveUnit):
             payload["inside"] = True
         unit.join(self, payload)
 
-    def stand_in_again(self, give: Callable[[UnitState], Any]) -> None:
+    def stand_in_again(self, give: Callable[[states.ReportBase], Any]) -> None:
         """Let the units that stand in the state stand here; *give* returns the one of a state."""
         self.own_steps.refill([give(state) for state in self.state.steps])
 
-    def handle_of(self, state: UnitState) -> ReportBase:
+    def handle_of(self, state: states.ReportBase) -> ReportBase:
         """Return a new handle of a state that stands here."""
         return StepReport.over(state, self).recorded_by(self.observer)
 

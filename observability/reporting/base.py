@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, ClassVar, Final, Self
 
 from observability import context
-from observability.attached import slug
-from observability.dumps import Status
-from observability.fields import (
+from observability.reporting.attached import slug
+from observability.reporting.dumps import Status
+from observability.reporting.fields import (
     Field,
     Items,
     OwnField,
@@ -17,18 +17,13 @@ from observability.fields import (
     a_text_or_none,
     a_time,
 )
+from observability.reporting.process import PROCESS
+from observability.reporting.unit import LiveUnit
 from observability.settings import current_settings, unknown_option
-from observability.units import PROCESS, LiveUnit
-from replay.fold import unit_views as views
-from replay.fold.unit_views import SCHEMA_VERSION
-from replay.fold.units import (
-    FILE,
-    PIPELINE,
-    TERMINAL,
-    ReviewFlag,
-    UnitState,
-    failure_reasons,
-)
+from replay.fold import report as states
+from replay.fold.report.base import FILE, PIPELINE, SCHEMA_VERSION, TERMINAL, instant
+from replay.fold.report.loading import step_of
+from replay.fold.reviews import ReviewFlag
 from replay.trace.events import (
     Message,
     ReviewCleared,
@@ -75,8 +70,8 @@ class ReportBase(LiveUnit):
     KIND: ClassVar[str] = "report"
 
     percent = Field[int](write=a_percent)
-    started_at = Field[datetime | None](views.instant, a_time)
-    finished_at = Field[datetime | None](views.instant, a_time)
+    started_at = Field[datetime | None](instant, a_time)
+    finished_at = Field[datetime | None](instant, a_time)
     label = Field[str](write=a_text)
     notes = Items()
     warnings = Items()
@@ -155,7 +150,8 @@ class ReportBase(LiveUnit):
     @property
     def duration_ms(self) -> float | None:
         """How long it took, or has taken up to the last event, in milliseconds."""
-        return views.duration_ms(self.state, self.now_us())
+        took: float | None = self.state.duration_ms(self.now_us())
+        return took
 
     @property
     def reopened(self) -> bool:
@@ -204,7 +200,7 @@ class ReportBase(LiveUnit):
             if self.ok:
                 self.set_status("succeeded", "inferred")
                 return self
-            for reason in failure_reasons(self.state):
+            for reason in self.state.failure_reasons():
                 self.error(reason)
             self.set_status("failed", "inferred")
         return self
@@ -262,7 +258,7 @@ class ReportBase(LiveUnit):
     @property
     def requires_human_review(self) -> bool:
         """Whether it, or a step of it, is flagged."""
-        return views.needs_review(self.state)
+        return bool(self.state.requires_human_review)
 
     def request_review(self, reason: object = None) -> Self:
         """Ask somebody to look at it."""
@@ -276,11 +272,11 @@ class ReportBase(LiveUnit):
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        state = views.step_of(view, PROCESS.new_unit)
-        own = UnitState(
+        state = step_of(view, PROCESS.new_unit)
+        own = states.ReportBase(
             **{
                 name: getattr(state, name)
-                for name in UnitState.__struct_fields__
+                for name in states.ReportBase.__struct_fields__
                 if name not in {"kind", "fields"}
             },
             kind=cls.KIND,

@@ -6,7 +6,7 @@ A unit gets its final id here.  What attaching means is the owner's affair.
 from collections.abc import Iterable
 from typing import Any, Final, Self
 
-from replay.fold.units import FILE
+from replay.fold.report.base import FILE
 
 _MOST_SLUG: Final = 200  # characters
 

@@ -7,7 +7,7 @@ import weakref
 from typing import Any, Final
 
 from observability.files import write_beside
-from observability.units import LiveUnit
+from observability.reporting.unit import LiveUnit
 
 # Reports that have changed since they were saved.
 UNSAVED: Final[weakref.WeakSet[LiveUnit]] = weakref.WeakSet()

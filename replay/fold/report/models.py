@@ -1,7 +1,7 @@
 """Reports, files and steps as pydantic models: what `snapshot` of a live report returns.
 
-They are made of the JSON that `replay.fold.unit_views` describes, when somebody asks; nothing else
-imports this module, because pydantic is slow to load.
+They are made of the JSON that `replay.fold.report.views` describes, when somebody asks; nothing
+else imports this module, because pydantic is slow to load.
 """
 
 from datetime import datetime

@@ -1,8 +1,8 @@
 """The report of a run: its nodes with their attempts, outputs, results and errors.
 
-`ReportState` is a `RunState` that keeps more of each node; its handlers call those of
+`RunReport` is a `RunState` that keeps more of each node; its handlers call those of
 `replay.fold.run`, so report and metadata cannot count differently.  What it looks like as JSON is
-`replay.fold.report_views`.
+`replay.fold.run_report_views`.
 """
 
 import sys
@@ -16,11 +16,12 @@ from replay.fold import commands, nodes, starts
 from replay.fold import run as runs
 from replay.fold.instant import Instant, seconds_between
 from replay.fold.nodes import NodeMark
-from replay.fold.reviews import Reviewing, decided
+from replay.fold.report.handlers import HANDLERS as OF_UNITS
+from replay.fold.report.step import Check
+from replay.fold.report.units import Units
+from replay.fold.reviews import NO_REVIEW, ReviewFlag, Reviewing, decided
 from replay.fold.run import RunState
 from replay.fold.status import FAILED, INTERRUPTED, RUNNING, SKIPPED, SUCCEEDED
-from replay.fold.units import HANDLERS as OF_UNITS
-from replay.fold.units import NO_REVIEW, Check, ReviewFlag, Units
 from replay.trace.events import (
     ArtifactRead,
     ArtifactWritten,
@@ -112,7 +113,7 @@ class NodeReport(NodeMark, gc=False, array_like=False, kw_only=True):
     extras: Extras | None = None
 
 
-class ReportState(RunState, gc=False, kw_only=True):
+class RunReport(RunState, gc=False, kw_only=True):
     """One run with all that a report says of it."""
 
     HANDLERS: ClassVar[dict[type, Callable[[Any, Any], Any]]]
@@ -142,7 +143,7 @@ _SAID: Final = (
 # --- One handler an event type
 
 
-def on_workflow_start(state: ReportState, event: WorkflowStarted) -> None:
+def on_workflow_start(state: RunReport, event: WorkflowStarted) -> None:
     """What the run met is what its first start says of it."""
     starts.on_workflow_start(state, event)
     if state.environment is None and event.environment is not None:
@@ -150,7 +151,7 @@ def on_workflow_start(state: ReportState, event: WorkflowStarted) -> None:
         state.environment = orjson.loads(msgspec.json.encode(event.environment))
 
 
-def on_node_start(state: ReportState, event: NodeStarted) -> None:
+def on_node_start(state: RunReport, event: NodeStarted) -> None:
     """The node's next attempt begins; one that is still open will not end any more."""
     node: Any = nodes.on_node_start(state, event, NodeReport)
     before = node.attempt
@@ -166,7 +167,7 @@ def on_node_start(state: ReportState, event: NodeStarted) -> None:
     _be_a_step(state, event, node)
 
 
-def on_node_success(state: ReportState, event: NodeSucceeded) -> None:
+def on_node_success(state: RunReport, event: NodeSucceeded) -> None:
     """The current attempt ends well."""
     node: Any = nodes.on_node_success(state, event, NodeReport)
     attempt = _end(node, event, SUCCEEDED)
@@ -180,7 +181,7 @@ def on_node_success(state: ReportState, event: NodeSucceeded) -> None:
         state.units.apply(event)
 
 
-def on_node_failure(state: ReportState, event: NodeFailed) -> None:
+def on_node_failure(state: RunReport, event: NodeFailed) -> None:
     """The current attempt ends by an error."""
     node: Any = nodes.on_node_failure(state, event, NodeReport)
     attempt = _end(node, event, FAILED)
@@ -193,7 +194,7 @@ def on_node_failure(state: ReportState, event: NodeFailed) -> None:
         state.units.apply(event)
 
 
-def on_node_skipped(state: ReportState, event: NodeSkipped) -> None:
+def on_node_skipped(state: RunReport, event: NodeSkipped) -> None:
     """The node is not run: no attempt, unless one had begun."""
     node: Any = nodes.on_node_skipped(state, event, NodeReport)
     node.reason = event.reason
@@ -203,7 +204,7 @@ def on_node_skipped(state: ReportState, event: NodeSkipped) -> None:
     _be_a_step(state, event, node)
 
 
-def _be_a_step(state: ReportState, event: NodeStarted | NodeSkipped, node: NodeReport) -> None:
+def _be_a_step(state: RunReport, event: NodeStarted | NodeSkipped, node: NodeReport) -> None:
     """Let the node be the step that the event names; without one it is none, or none any more."""
     if event.unit is not None:
         _extras(node).unit = event.unit
@@ -212,7 +213,7 @@ def _be_a_step(state: ReportState, event: NodeStarted | NodeSkipped, node: NodeR
         node.extras.unit = None
 
 
-def on_node_retry(state: ReportState, event: NodeRetried) -> None:
+def on_node_retry(state: RunReport, event: NodeRetried) -> None:
     """Another attempt is announced; the node stays as it is until it begins or ends."""
     node: Any = nodes.ended_node(state, event, NodeReport)
     _extras(node).retries.append(
@@ -226,7 +227,7 @@ def on_node_retry(state: ReportState, event: NodeRetried) -> None:
     )
 
 
-def on_node_result(state: ReportState, event: NodeResult) -> None:
+def on_node_result(state: RunReport, event: NodeResult) -> None:
     """A node returned a value; what has no node is the run's."""
     found: dict[str, Any] = {"digest": event.digest, "size": event.size}
     if isinstance(event.value, msgspec.Raw):
@@ -238,7 +239,7 @@ def on_node_result(state: ReportState, event: NodeResult) -> None:
         _extras(node).results.append(found)
 
 
-def on_artifact_written(state: ReportState, event: ArtifactWritten) -> None:
+def on_artifact_written(state: RunReport, event: ArtifactWritten) -> None:
     """Outputs are the node's and the run's; other files the tool wrote are nobody's."""
     if event.role != "output":
         return
@@ -256,7 +257,7 @@ def on_artifact_written(state: ReportState, event: ArtifactWritten) -> None:
         _extras(node).outputs.append(output)
 
 
-def on_unit_begin(state: ReportState, event: UnitBegun) -> None:
+def on_unit_begin(state: RunReport, event: UnitBegun) -> None:
     """A unit begins, the first time that this is said of it."""
     state.units.begin(event)
 
@@ -264,7 +265,7 @@ def on_unit_begin(state: ReportState, event: UnitBegun) -> None:
 def _on_unit(handler: Callable[[Any, Any, Any], None]) -> Callable[[Any, Any], None]:
     """Return what lets *handler* change the unit that an event is about, if that has begun."""
 
-    def on_unit(state: ReportState, event: Any) -> None:
+    def on_unit(state: RunReport, event: Any) -> None:
         # `Units.apply` without looking up what is known: most events of a report are these.
         units = state.units
         if event.unit != units.unit:
@@ -279,7 +280,7 @@ _say_of_unit: Final = _on_unit(OF_UNITS[Message])
 _set_status: Final = _on_unit(OF_UNITS[UnitStatusSet])
 
 
-def on_message(state: ReportState, event: Message) -> None:
+def on_message(state: RunReport, event: Message) -> None:
     """A message about a unit or a node that is known stands there, any other at the run."""
     if event.unit is not None:
         _say_of_unit(state, event)
@@ -302,7 +303,7 @@ def _unless_of_a_unit(kind: type) -> Callable[[Callable[[Any, Any], None]], Any]
     of_unit = _on_unit(OF_UNITS[kind])
 
     def decorate(of_node: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-        def on_event(state: ReportState, event: Any) -> None:
+        def on_event(state: RunReport, event: Any) -> None:
             (of_node if event.unit is None else of_unit)(state, event)
 
         return on_event
@@ -311,7 +312,7 @@ def _unless_of_a_unit(kind: type) -> Callable[[Callable[[Any, Any], None]], Any]
 
 
 @_unless_of_a_unit(ReviewResolved)
-def on_review_resolved(state: ReportState, event: ReviewResolved) -> None:
+def on_review_resolved(state: RunReport, event: ReviewResolved) -> None:
     """Somebody has decided about a node."""
     if (node := _known(state, event)) is not None:
         extras = _extras(node)
@@ -319,14 +320,14 @@ def on_review_resolved(state: ReportState, event: ReviewResolved) -> None:
 
 
 @_unless_of_a_unit(CheckMade)
-def on_check(state: ReportState, event: CheckMade) -> None:
+def on_check(state: RunReport, event: CheckMade) -> None:
     """A check of a node changes no status."""
     if (node := _known(state, event)) is not None:
         _extras(node).checks.append(Check(event.name, event.ok, event.detail))
 
 
 @_unless_of_a_unit(ReviewRequested)
-def on_review_requested(state: ReportState, event: ReviewRequested) -> None:
+def on_review_requested(state: RunReport, event: ReviewRequested) -> None:
     """Somebody should look at a node."""
     if (node := _known(state, event)) is not None:
         extras = _extras(node)
@@ -336,26 +337,26 @@ def on_review_requested(state: ReportState, event: ReviewRequested) -> None:
 
 
 @_unless_of_a_unit(ReviewCleared)
-def on_review_cleared(state: ReportState, event: ReviewCleared) -> None:
+def on_review_cleared(state: RunReport, event: ReviewCleared) -> None:
     """Nobody needs to look at a node any more."""
     if (node := _known(state, event)) is not None and node.extras is not None:
         node.extras.review = NO_REVIEW
 
 
-def on_unit_status(state: ReportState, event: UnitStatusSet) -> None:
+def on_unit_status(state: RunReport, event: UnitStatusSet) -> None:
     """Failures are the run's as well."""
     if event.status == FAILED or state.failed_units:
         runs.on_unit_status(state, event)
     _set_status(state, event)
 
 
-def on_unit_attached(state: ReportState, event: UnitAttached) -> None:
+def on_unit_attached(state: RunReport, event: UnitAttached) -> None:
     """A step of a file is the run's failure no more."""
     runs.on_unit_attached(state, event)
     state.units.apply(event)
 
 
-def on_captured(state: ReportState, event: Captured) -> None:
+def on_captured(state: RunReport, event: Captured) -> None:
     """What a unit wrote is that unit's, what a program printed its node's."""
     if event.unit is not None:
         state.units.apply(event)
@@ -363,13 +364,13 @@ def on_captured(state: ReportState, event: Captured) -> None:
         commands.printed(ran, event)
 
 
-def on_artifact_read(state: ReportState, event: ArtifactRead) -> None:
+def on_artifact_read(state: RunReport, event: ArtifactRead) -> None:
     """What was read is the node's."""
     if (ran := _ran(state, event)) is not None:
         commands.read(ran, event)
 
 
-ReportState.HANDLERS = {
+RunReport.HANDLERS = {
     **RunState.HANDLERS,
     WorkflowStarted: on_workflow_start,
     NodeStarted: on_node_start,
@@ -436,7 +437,7 @@ def _extras(node: NodeReport) -> Extras:
     return node.extras
 
 
-def _ran(state: ReportState, event: Event) -> commands.Ran | None:
+def _ran(state: RunReport, event: Event) -> commands.Ran | None:
     """Return what the current attempt of the event's node runs or reads, made if need be."""
     node = _known(state, event)
     if node is None or node.attempt is None:
@@ -447,7 +448,7 @@ def _ran(state: ReportState, event: Event) -> commands.Ran | None:
     return ran
 
 
-def _known(state: ReportState, event: Event) -> Any:
+def _known(state: RunReport, event: Event) -> Any:
     """Return the node that *event* is about, None if it has not come yet.
 
     What is said of a node makes none: metadata, which leave such events out, count the same.

@@ -7,28 +7,65 @@ folded again from the lines of this process, and their handles get the states of
 
 import os
 import sys
-from collections.abc import Iterator
-from types import CodeType
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from replay.fold.units import Units, UnitState
+from replay.fold import report as states
+from replay.fold.report.units import Units
 
 if TYPE_CHECKING:
     from observability.observer import ExecutionObserver
 
 
-def under_way(observer: "ExecutionObserver", change: CodeType) -> bool:
-    """Return whether this thread is in a change of a unit of *observer* further out.
+def change(observer: "ExecutionObserver", unit: Any, write: Callable[[], None]) -> None:
+    """Let *write* write events and apply them.
+
+    The exception of a signal handler may come between any two instructions.  What was
+    written then is what holds: the units are folded from the trace again.
 
     Args:
-        observer: Whose unit it is.
-        change: The function whose call is a change, and which calls this one; its local
-            `observer` is the observer.
+        observer: Whose lock is held.
+        unit: What changes.
+        write: Writes events of it, and applies them.
     """
+    nested = observer.changing
+    if nested:
+        if _is_under_way(observer):
+            # A handler or finaliser came in the middle of a change, and changes something
+            # itself.  That one sets right in which order they are.
+            observer.doubtful = True
+        else:
+            fold_again(observer)
+            nested = False
+    before = observer.latest
+    observer.changing = True
+    try:
+        write()
+        observer.changing = nested
+    except BaseException:
+        if nested:
+            observer.doubtful = True
+        elif observer.latest_settled() is not before or observer.doubtful:
+            fold_again(observer, unit)
+        else:
+            observer.changing = False
+        raise
+    if observer.doubtful and not nested:
+        fold_again(observer)
+
+
+def settle_if_idle(observer: "ExecutionObserver") -> None:
+    """Make good what was interrupted twice; not in the middle of a change."""
+    if not _is_under_way(observer):
+        fold_again(observer)
+
+
+def _is_under_way(observer: "ExecutionObserver") -> bool:
+    """Return whether this thread is in a `change` of *observer* further out than the caller."""
     frame = sys._getframe(2)  # noqa: SLF001 - nothing else tells a call that goes on
     at: Any = frame
     while at is not None:
-        if at.f_code is change and at.f_locals.get("observer") is observer:
+        if at.f_code is change.__code__ and at.f_locals.get("observer") is observer:
             return True
         at = at.f_back
     return False
@@ -67,7 +104,7 @@ def fold_again(observer: "ExecutionObserver", *more: Any) -> None:
     observer.changing = False
 
 
-def give(handles: dict[str, Any], state: UnitState, parent: Any) -> Any:
+def give(handles: dict[str, Any], state: states.ReportBase, parent: Any) -> Any:
     """Give a state, and those in it, to their handles; make one where there is none."""
     unit = handles.get(state.unit)
     if unit is None:
