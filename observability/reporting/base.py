@@ -21,9 +21,10 @@ from observability.reporting.process import PROCESS
 from observability.reporting.unit import LiveUnit
 from observability.settings import current_settings, unknown_option
 from replay.fold import report as states
-from replay.fold.report.base import FILE, PIPELINE, SCHEMA_VERSION, TERMINAL, instant
+from replay.fold.report.base import FILE, PIPELINE, SCHEMA_VERSION, instant
 from replay.fold.report.loading import step_of
 from replay.fold.reviews import ReviewFlag
+from replay.fold.status import TERMINAL
 from replay.trace.events import (
     Message,
     ReviewCleared,

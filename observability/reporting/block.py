@@ -20,7 +20,7 @@ from observability.settings import (
     unknown_option,
     with_overrides,
 )
-from replay.fold.report.base import TERMINAL
+from replay.fold.status import TERMINAL
 from replay.trace.events import Captured, ExceptionRaised
 
 if TYPE_CHECKING:

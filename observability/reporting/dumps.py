@@ -10,9 +10,10 @@ from uuid import UUID
 import msgspec
 
 from observability.reporting.fields import timestamp_of
-from replay.fold.report.base import TERMINAL, instant
+from replay.fold.report.base import instant
 from replay.fold.report.step import Check
 from replay.fold.reviews import ReviewFlag
+from replay.fold.status import TERMINAL
 
 _TIMES: Final = frozenset({"started_at", "finished_at", "updated_at"})
 _PATHS: Final = frozenset({"path", "output_path"})

@@ -19,8 +19,9 @@ from observability.reporting.step import StepReport, WithSteps, add_review, only
 from observability.reporting.unit import LiveUnit
 from observability.settings import unknown_option
 from replay.fold import report as states
-from replay.fold.report.base import FILE, PIPELINE, SCHEMA_VERSION, TERMINAL, instant
+from replay.fold.report.base import FILE, PIPELINE, SCHEMA_VERSION, instant
 from replay.fold.report.loading import pipeline_of
+from replay.fold.status import TERMINAL
 from replay.trace.events import ProgressSet
 
 REPORT_KINDS: Final = ("validation", "process", "test")

@@ -7,11 +7,12 @@ What runs in a run that runs no more was interrupted.
 from collections.abc import Iterator
 from typing import Any
 
-from replay.fold.report.base import FAILED, FILE, PIPELINE, RUNNING, STEP
+from replay.fold.report.base import FILE, PIPELINE, STEP
 from replay.fold.report.file import FileReport
 from replay.fold.report.pipeline import PipelineReport
 from replay.fold.report.units import Units
 from replay.fold.report.views import unit_view
+from replay.fold.status import FAILED, RUNNING
 
 INTERRUPTED = "interrupted"
 

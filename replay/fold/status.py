@@ -1,4 +1,4 @@
-"""How a run or a node stands: the words for it, and the one rule for runs.
+"""How a run, a node or a unit stands: the words for it, and the one rule for runs.
 
 Which runs are alive is no part of a state: `status_of` is told.  Rules: docs/reading.md, "Status".
 """
@@ -10,11 +10,14 @@ if TYPE_CHECKING:
 
 Status = Literal["pending", "running", "succeeded", "failed", "skipped", "interrupted"]
 
+PENDING: Final = "pending"
 RUNNING: Final = "running"
 SUCCEEDED: Final = "succeeded"
 FAILED: Final = "failed"
 SKIPPED: Final = "skipped"
 INTERRUPTED: Final = "interrupted"
+STATUSES: Final = (PENDING, RUNNING, SUCCEEDED, FAILED, SKIPPED)  # that an event can set
+TERMINAL: Final = frozenset({SUCCEEDED, FAILED, SKIPPED})
 
 
 def status_of(state: "RunState", *, alive: bool) -> Status:

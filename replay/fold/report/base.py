@@ -18,16 +18,9 @@ from replay.fold.reviews import (
     said_digest,
     without_empty,
 )
+from replay.fold.status import FAILED, PENDING, RUNNING, SUCCEEDED
 
 SCHEMA_VERSION: Final = "v2"  # of the JSON
-
-PENDING: Final = "pending"
-RUNNING: Final = "running"
-SUCCEEDED: Final = "succeeded"
-FAILED: Final = "failed"
-SKIPPED: Final = "skipped"
-STATUSES: Final = (PENDING, RUNNING, SUCCEEDED, FAILED, SKIPPED)
-TERMINAL: Final = frozenset({SUCCEEDED, FAILED, SKIPPED})
 
 PIPELINE: Final = "pipeline"
 FILE: Final = "file"

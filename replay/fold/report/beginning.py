@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
-from replay.fold.report.base import FILE, PIPELINE, RUNNING, STEP, ReportBase
+from replay.fold.report.base import FILE, PIPELINE, STEP, ReportBase
 from replay.fold.report.file import FileReport
 from replay.fold.report.pipeline import PipelineReport
 from replay.fold.report.step import StepReport
+from replay.fold.status import RUNNING
 from replay.trace.events import Event, NodeSkipped, NodeStarted, UnitBegun
 
 _KINDS: Final[dict[str, type[ReportBase]]] = {

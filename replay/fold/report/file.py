@@ -4,7 +4,8 @@ from typing import Any, Final
 
 import msgspec
 
-from replay.fold.report.base import ALL, RUNNING, SUCCEEDED, TERMINAL, ReportBase, Tally
+from replay.fold.report.base import ALL, ReportBase, Tally
+from replay.fold.status import RUNNING, SUCCEEDED, TERMINAL
 
 _NAMED: Final = 5  # steps that the reason for a review names
 

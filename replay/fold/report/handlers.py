@@ -10,22 +10,13 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from replay.fold.report.base import (
-    ALL,
-    FAILED,
-    RUNNING,
-    SKIPPED,
-    STATUSES,
-    SUCCEEDED,
-    TERMINAL,
-    ReportBase,
-    Tally,
-)
+from replay.fold.report.base import ALL, ReportBase, Tally
 from replay.fold.report.beginning import fits, place
 from replay.fold.report.file import FileReport
 from replay.fold.report.pipeline import PipelineReport
 from replay.fold.report.step import Check, StepReport
 from replay.fold.reviews import NO_REVIEW, ReviewFlag, Reviewing, decided, remarked
+from replay.fold.status import FAILED, RUNNING, SKIPPED, STATUSES, SUCCEEDED, TERMINAL
 from replay.trace.events import (
     Captured,
     CheckMade,

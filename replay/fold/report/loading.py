@@ -8,20 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from replay.fold.report.base import (
-    ALL,
-    FILE,
-    PIPELINE,
-    RUNNING,
-    STEP,
-    TERMINAL,
-    ReportBase,
-    Tally,
-)
+from replay.fold.report.base import ALL, FILE, PIPELINE, STEP, ReportBase, Tally
 from replay.fold.report.file import FileReport
 from replay.fold.report.pipeline import PipelineReport
 from replay.fold.report.step import Check, StepReport
 from replay.fold.reviews import Decision, Remark, ReviewFlag, Reviewing
+from replay.fold.status import RUNNING, TERMINAL
 
 
 def step_of(view: Mapping[str, Any], unit: Callable[[], str]) -> StepReport:

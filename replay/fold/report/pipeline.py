@@ -7,17 +7,9 @@ from typing import Any
 
 import msgspec
 
-from replay.fold.report.base import (
-    FAILED,
-    PENDING,
-    RUNNING,
-    SCHEMA_VERSION,
-    SKIPPED,
-    SUCCEEDED,
-    ReportBase,
-    Tally,
-)
+from replay.fold.report.base import SCHEMA_VERSION, ReportBase, Tally
 from replay.fold.report.file import FileReport
+from replay.fold.status import FAILED, PENDING, RUNNING, SKIPPED, SUCCEEDED
 
 
 class PipelineReport(ReportBase, gc=False, kw_only=True):

@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from replay.fold.report.base import RUNNING, ReportBase
+from replay.fold.report.base import ReportBase
+from replay.fold.status import RUNNING
 
 
 class Check(msgspec.Struct, frozen=True, gc=False):

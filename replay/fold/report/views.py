@@ -9,10 +9,11 @@ from typing import Any
 
 import orjson
 
-from replay.fold.report.base import RUNNING, ReportBase
+from replay.fold.report.base import ReportBase
 from replay.fold.report.file import FileReport
 from replay.fold.report.pipeline import PipelineReport
 from replay.fold.reviews import remark_view, review_view
+from replay.fold.status import RUNNING
 
 
 def unit_view(
