@@ -109,7 +109,10 @@ class Certificate(msgspec.Struct, frozen=True):
             key = VerifierKey.parse(lines[1])
         except KeyTextError as error:
             raise NoteError(f"no certificate: {error}") from None
-        return cls(key, lines[2] if len(lines) > 2 else None)  # noqa: PLR2004 - the third line
+        made = cls(key, lines[2] if len(lines) > 2 else None)  # noqa: PLR2004 - the third line
+        if made.text() != text:
+            raise NoteError("no certificate: its key is not in its one form")
+        return made
 
     def text(self) -> str:
         """Return it as the text of a note."""
