@@ -175,7 +175,9 @@ class _Audit:
             key_of(file.name): self._stack.enter_context(kept(Place.of(file)))
             for file in located.traces
         }
-        self._options = msgspec.structs.replace(options, followed=_followed(self._places))
+        self._options = msgspec.structs.replace(
+            options, followed=_followed(self._places), inside=located.kind == "folder"
+        )
         as_trace = {
             key_of(claim.extent.path)
             for claim in (registry.facts.claims if registry else [])

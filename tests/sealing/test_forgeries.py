@@ -366,3 +366,19 @@ def test_a_wrong_signature_by_the_operator_is_found_by_both(signer: Signer, tmp_
     assert judged_alone(out, signer.vkey) == 3
     assert audit(str(out)).verdict is Verdict.COMPLETE  # nobody asked about that key
     assert judged_alone(out) == 0
+
+
+@pytest.mark.parametrize("name", ["audit", "saved"])
+def test_the_beginning_of_a_trace_is_missed_whatever_its_folder_is_called(
+    tmp_path: Path, name: str
+) -> None:
+    """In an audit/ folder of another name it was an excerpt, and the exit 0."""
+    write(tmp_path / "out", 5, signing_key=None)
+    folder = tmp_path / "elsewhere" / name
+    shutil.copytree(tmp_path / "out/audit", folder)
+    trace = folder / "step_04/trace_04.jsonl"
+
+    trace.write_bytes(b"".join(lines_of(trace)[3:]))
+
+    report = audit(str(folder))
+    assert (report.verdict, report.exit_code()) == (Verdict.TAMPERED, 3)
