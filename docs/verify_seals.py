@@ -6,7 +6,7 @@ for each trace, head and anchor, and exits 3 if something is wrong, else 0.  Wit
 keys has to have certified every writer.  It looks at no chain: that is verify_trace.py.
 """
 
-# ruff: noqa: ANN001, ANN201, ANN204
+# ruff: noqa: ANN001, ANN201, ANN204, PLR2004
 import argparse
 import base64
 import gzip
@@ -23,11 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 EVERY = 256  # events between checkpoints
 PLACES = {}  # of each writer and of each first key: there is one
 FILES = r"(.*audit/step_[0-9]+/trace_[0-9]+(\.[0-9A-Za-z-]+)?)\.(jsonl|jsonl\.gz|head)"
-SIGNATURE = re.compile("\u2014 ([^ +]+) ([A-Za-z0-9+/]+={0,2})")
-
-
-class BadError(Exception):
-    """Something is not as the format has it."""
+SIGNATURE = re.compile(r"\u2014 ([^\s+]+) ((?:[\w+/]{4})+(?:[\w+/]{2}==|[\w+/]{3}=)?)")
+RUN = ("run_id", "workflow_id", "step_number")
 
 
 def node(left, right):
@@ -62,26 +59,24 @@ def key_of(text):
     name, id_, data = str(text).split("+", 2)
     raw = base64.b64decode(data, validate=True)
     if raw[0] != 1 or sha256(name.encode() + b"\n" + raw).digest()[:4].hex() != id_:
-        raise BadError(f"no key, or not the one of its id: {str(text)[:60]}")
+        raise ValueError(f"no key, or not the one of its id: {str(text)[:60]}")
     return (name, id_), Ed25519PublicKey.from_public_bytes(raw[1:])
 
 
 def note_of(text, keys):
-    """Return what a note says, and which of *keys* have signed it; refuse a wrong signature."""
+    """Return what a note says, and which of *keys* have signed it; a wrong signature raises."""
     said, found, lines = str(text).rpartition("\n\n")
-    signed = set()
-    for line in lines.removesuffix("\n").split("\n"):
+    signed, parts = set(), lines.removesuffix("\n").split("\n")
+    odd = re.search(r"[\0-\x09\x0b-\x1f]", str(text)) or not lines.endswith("\n")
+    for line in parts:
         match = SIGNATURE.fullmatch(line)
-        if not found or not match or not lines.endswith("\n"):
-            raise BadError("no signed note")
-        raw = base64.b64decode(match[2])
+        raw = base64.b64decode(match[2], validate=True) if match and found else b""
+        if len(raw) < 5 or len(parts) > 100 or odd:
+            raise ValueError("no signed note")
         whose = match[1], raw[:4].hex()
-        try:
-            if whose in keys:
-                keys[whose].verify(raw[4:], f"{said}\n".encode())
-                signed.add(whose)
-        except InvalidSignature:
-            raise BadError(f"the signature of {'+'.join(whose)} is wrong") from None
+        if whose in keys and whose not in signed:  # a second one is passed over
+            keys[whose].verify(raw[4:], f"{said}\n".encode())
+            signed.add(whose)
     return said.split("\n"), signed
 
 
@@ -89,35 +84,42 @@ class Writer:
     """One writer that signs, line by line."""
 
     def __init__(self, opened, vkeys):
-        self.name, self.tree, self.since, self.next = opened["writer"], Tree(), 0, None
+        self.name, self.tree, self.since, self.next = opened["writer"], Tree(), 0, {}
         self.sealed, self.roots, signing = -1, {}, opened.get("signing") or {}
-        self.first = signing.get("key")
+        self.first, self.vkeys = signing.get("key"), vkeys
+        self.ends_signed, self.ends, self.runs = signing.get("end_signed", False), False, []
         self.key = dict([key_of(self.first)])
         said, signed = note_of(signing.get("certificate"), vkeys)
         want = ["auditfold/certificate", self.first]
-        if said not in (want, [*want, self.name]) or (vkeys and not signed):
-            raise BadError("not certified, this key of this writer, by one of the keys")
+        declared = isinstance(self.ends_signed, bool) and said in (want, [*want, self.name])
+        if not declared or (vkeys and not signed):
+            raise ValueError("not certified, this key of this writer, by one of the keys")
 
     def take(self, event, digits):
         """Take the next line of this writer."""
         kind, n = event["event_type"], self.tree.size
+        self.runs = [*self.runs[-2:], [event.get(key) for key in RUN]]
         self.since += kind not in {"key_rotated", "checkpoint"}
         if kind == "key_rotated":
             self.next = dict([key_of(event.get("key"))])
         elif kind == "checkpoint":
-            said, signed = note_of(event.get("note"), self.key)
-            root = self.tree.root()
-            if said != [f"auditfold/{self.name}", str(n), root] or not signed or not self.next:
-                raise BadError(f"want {n} lines, root {root}, the current key, and a next one")
+            said, signed = note_of(event.get("note"), self.vkeys | self.next | self.key)
+            root, by_current = self.tree.root(), self.key.keys() <= signed
+            if said != [f"auditfold/{self.name}", str(n), root] or not by_current or not self.next:
+                raise ValueError(f"want {n} lines, root {root}, the current key, and a next one")
             self.roots[str(n)] = root
-            self.key, self.next, self.since, self.sealed = self.next, None, 0, n
-        elif self.since > EVERY or (kind == "writer_closed" and self.sealed != n - 1):
-            raise BadError("no checkpoint, where one was due")
+            self.ends = not self.ends_signed or self.next.keys() <= signed
+            self.key, self.next, self.since, self.sealed = self.next, {}, 0, n
+        elif self.since > EVERY or (
+            kind == "writer_closed"
+            and not (self.ends and self.sealed == n - 1 and self.runs == self.runs[:1] * 3)
+        ):
+            raise ValueError("no checkpoint, where one was due, or none that is signed as an end")
         self.tree.add(digits)
 
 
 def writers_of(path, vkeys):
-    """Return the writers of a trace that sign; raise BadError with the number of a wrong line."""
+    """Return the writers of a trace that sign; raise ValueError with the number of a wrong line."""
     writer, found, hashes = None, {}, []
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     for n, line in enumerate(data.split(b"\n")[:-1], 1):
@@ -128,40 +130,39 @@ def writers_of(path, vkeys):
                 writer = found[event["writer"]] = Writer(event, vkeys) if signs else None
                 names = [event["writer"], writer.first] if writer else [event["writer"]]
                 if any(PLACES.setdefault(name, (path, n)) != (path, n) for name in names):
-                    raise BadError("its writer or its first key stands elsewhere too")
+                    raise ValueError("its writer or its first key stands elsewhere too")
             if writer is not None:
                 writer.take(event, event["hash"])
             hashes.append(event["hash"])
-        except (BadError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise BadError(f"{path}:{n} {error}") from None
+        except (InvalidSignature, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path}:{n} {str(error) or repr(error)}") from None
     return found, hashes
 
 
 def check_trace(path, vkeys):
-    """Raise BadError unless a trace and its head are sealed; return who signs, in words."""
+    """Raise ValueError unless a trace and its head are sealed; return who signs, in words."""
     writers = writers_of(path, vkeys)[0]
     head = path.with_name(path.name.split(".jsonl")[0] + ".head")
     if head.exists():
-        origin, size, root = note_of(head.read_text(), {})[0]
-        writer = writers.get(origin.removeprefix("auditfold/"))
-        if writer is None or writer.roots.get(size) != root:
-            raise BadError(f"{head} names a checkpoint that is not in the trace")
+        origin, size, root = note_of(head.read_bytes().decode(), {})[0]
+        if getattr(writers.get(origin.removeprefix("auditfold/")), "roots", {}).get(size) != root:
+            raise ValueError(f"{head} names a checkpoint that is not in the trace")
     return f"{sum(writer is not None for writer in writers.values())} of {len(writers)} writers"
 
 
 def check_anchor(path, out, vkeys):
-    """Raise BadError unless the files below *out* extend an anchor."""
-    text = Path(path).read_text()
+    """Raise ValueError unless the files below *out* extend an anchor."""
+    text = Path(path).read_bytes().decode()
     said = note_of(text, vkeys)[0] if "\n\n" in text.rstrip() else text.rstrip().split("\n")
     _, hashes = writers_of(out / "audit/registry.jsonl", {})
     tree = Tree(hashes[: int(said[1])])
     if said[:3] != [f"auditfold/registry/{hashes[0]}", str(tree.size), tree.root()]:
-        raise BadError(f"{path} is not of this registry, or it was cut")
+        raise ValueError(f"{path} is not of this registry, or it was cut")
     for line in said[3:]:
         name, lines, digits = line.split(" ")
         there = out / name if (out / name).exists() else out / f"{name}.gz"
         if not there.exists() or writers_of(there, {})[1][int(lines) - 1 :][:1] != [digits]:
-            raise BadError(f"{there} does not reach as {path} says")
+            raise ValueError(f"{there} does not reach as {path} says")
 
 
 def traces_of(out):
@@ -175,11 +176,11 @@ def traces_of(out):
 def main():
     """Check what the command line names and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--vkey", action="append", default=[], metavar="KEY")
+    parser.add_argument("--vkey", action="append", default=[], type=key_of, metavar="KEY")
     parser.add_argument("--expect", action="append", default=[], metavar="NOTE")
     parser.add_argument("path", nargs="+", type=Path, metavar="FILE_OR_OUT")
     given = parser.parse_args()
-    vkeys, wrong = dict(key_of(key) for key in given.vkey), 0
+    vkeys, wrong = dict(given.vkey), 0
     for place in given.path:
         inside = traces_of(place) if place.is_dir() else [place]
         for path in [*inside, *(given.expect if place.is_dir() else [])]:
@@ -191,7 +192,7 @@ def main():
                     print(f"anchored {place} extends {path}")
             except Exception as error:  # noqa: BLE001 - what anybody wrote may raise anything
                 wrong += 1
-                print(f"broken {error}")
+                print(f"broken {str(error) or f'{path} {error!r}'}")
     return 3 if wrong else 0
 
 

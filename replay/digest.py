@@ -55,10 +55,12 @@ def canonical_json(value: Any) -> bytes:
     """
     parts: list[str] = []
     try:
-        _write(value, parts.append, ())
-        return "".join(parts).encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"{_surrogate_place(value, ())}: a lone surrogate, want text") from None
+        try:
+            _write(value, parts.append, ())
+            return "".join(parts).encode()
+        except UnicodeEncodeError:
+            place = _surrogate_place(value, ())
+            raise ValueError(f"{place}: a lone surrogate, want text") from None
     except RecursionError:
         raise ValueError("nested too deep for a canonical form") from None
 
@@ -79,7 +81,7 @@ def _write(value: Any, put: Any, place: tuple[object, ...]) -> None:
         put("null" if value is None else "true" if value else "false")
     elif isinstance(value, int):
         if not -MAX_INT <= value <= MAX_INT:
-            raise ValueError(f"{_shown(place)}: integer {value}, want at most 2^53 - 1 either way")
+            raise ValueError(f"{_shown(place)}: integer beyond 2^53 - 1 either way")
         put(int.__repr__(value))
     elif isinstance(value, float):
         put(_number(value, place))

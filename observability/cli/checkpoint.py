@@ -7,7 +7,7 @@ import click
 from observability.cli.audit import jobs_of
 from observability.cli.errors import ExitCode
 from observability.cli.options import json_option, path_argument
-from observability.cli.screen import print_json, print_lines, write_bytes
+from observability.cli.screen import path_text, print_json, print_lines, print_text, write_bytes
 
 
 @click.command(
@@ -62,9 +62,9 @@ def command(path: str, *, output: str | None, key: str | None, as_json: bool) ->
         write_beside(os.path.abspath(output), [note.encode()])
     if as_json:
         found = {"origin": checkpoint.origin, "size": checkpoint.size, "note": note}
-        print_json({**found, "root": checkpoint.root.hex(), "file": output})
+        print_json({**found, "root": checkpoint.root.hex(), "file": output and path_text(output)})
     elif output is None:
         write_bytes(note.encode())
     else:
-        write_bytes(f"{output}: {checkpoint.size} lines of the registry\n".encode())
+        print_text(f"{output}: {checkpoint.size} lines of the registry")
     return ExitCode.DONE

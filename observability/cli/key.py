@@ -6,10 +6,11 @@ import re
 import click
 
 from observability.cli.options import json_option
-from observability.cli.screen import print_json, write_bytes
+from observability.cli.screen import path_text, print_json, print_text
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9.-]+")
 _COUNT = 100
+_LONGEST_NAME = 200  # bytes; it stands in every certificate and in every closing checkpoint
 
 _output_option = click.option(
     "-o",
@@ -49,16 +50,17 @@ def new(output: str, *, name: str | None, as_json: bool) -> None:
     from replay.show.line import harmless
 
     name = name or _NOT_IN_A_NAME.sub("-", platform.node()).strip("-") or "auditfold"
-    if not is_name(name) or harmless(name) != name:
-        message = f"{name!r}: want a name without spaces, '+' and control characters"
+    if not is_name(name) or harmless(name) != name or len(name.encode()) > _LONGEST_NAME:
+        message = f"{name[:80]!r}: want a name without spaces, '+' and control characters"
+        message += f", at most {_LONGEST_NAME} bytes"
         raise click.BadParameter(message, param_hint="NAME")
     key = SigningKey.new(name)
     write_key(output, key)
     if as_json:
-        print_json({"file": output, "vkey": str(key.verifier)})
+        print_json({"file": path_text(output), "vkey": str(key.verifier)})
     else:
-        write_bytes(f"{output} is secret; whoever audits needs its verifier key\n".encode())
-        write_bytes(f"{key.verifier}\n".encode())
+        print_text(f"{output} is secret; whoever audits needs its verifier key")
+        print_text(str(key.verifier))
 
 
 @command.command(
@@ -92,9 +94,9 @@ def certify(key: str, output: str, *, count: int, as_json: bool) -> None:
     operator = load_key(key)
     write_certified(output, operator, count=count)
     if as_json:
-        print_json({"file": output, "count": count, "vkey": str(operator.verifier)})
+        print_json({"file": path_text(output), "count": count, "vkey": str(operator.verifier)})
     else:
-        write_bytes(f"{output}: {count} keys, certified by {operator.verifier}\n".encode())
+        print_text(f"{output}: {count} keys, certified by {operator.verifier}")
 
 
 @command.command(
@@ -114,10 +116,10 @@ def show(key: str, *, as_json: bool) -> None:
     left = certified_keys(key)
     if left is None:
         vkey = str(load_key(key).verifier)
-        print_json({"vkey": vkey}) if as_json else write_bytes(f"{vkey}\n".encode())
+        print_json({"vkey": vkey}) if as_json else print_text(vkey)
         return
     count, signer = left
     if as_json:
         print_json({"count": count, "certified_by": signer})
     else:
-        write_bytes(f"{count} keys left, certified by {signer}\n".encode())
+        print_text(f"{count} keys left, certified by {signer}")

@@ -16,7 +16,7 @@ from observability.cli.errors import ExitCode
 from observability.cli.options import json_option, path_argument, run_option, strict_option
 from observability.cli.reading import choose_run, exit_code, open_place, say_damage
 from observability.cli.runs import readable_twice
-from observability.cli.screen import is_terminal, print_json, say, write_bytes
+from observability.cli.screen import is_terminal, path_text, print_json, say, write_bytes
 from observability.files import write_beside
 from replay.fold.collector import paused_collector
 from replay.fold.lines import report_state
@@ -397,7 +397,9 @@ def _is_device(output: str) -> bool:
 
 def _say(output: str, size: int, left_out: list[str], *, status: str, as_json: bool) -> None:
     if as_json:
-        print_json({"path": output, "size": size, "status": status, "left_out": left_out})
+        print_json(
+            {"path": path_text(output), "size": size, "status": status, "left_out": left_out}
+        )
         return
     said = f"{size_text(size)}"
     if left_out:

@@ -96,6 +96,13 @@ def escape_json(line: bytes) -> bytes:
     return HARMFUL.sub(escape, line.rstrip(b"\n").decode()).encode() + b"\n"
 
 
+def print_text(text: str) -> None:
+    """Print *text* as one line in UTF-8, without control characters."""
+    from replay.show.line import harmless
+
+    write_bytes(f"{harmless(text)}\n".encode())
+
+
 def write_bytes(data: bytes) -> None:
     """Write *data* to stdout, behind the text that was printed so far, at once.
 
@@ -114,6 +121,11 @@ def print_json(value: object) -> None:
 
     line = orjson.dumps(value) + b"\n"
     write_bytes(escape_json(line) if is_terminal() else line)
+
+
+def path_text(path: str) -> str:
+    """Return *path* as text for JSON: bytes of it that are no UTF-8 as escapes."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def sleep_while_read(seconds: float, wake: int | None = None) -> None:

@@ -6,7 +6,6 @@ certificate a line; whoever takes one takes it out.  Both are for their owner's 
 """
 
 import errno
-import fcntl
 import os
 import stat
 from base64 import b64encode
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import msgspec
 
+from observability.files import sync_folder
+from observability.trace_file import lock_waiting
 from replay.audit.checkpoint import Certificate, KeyTextError, Signature, VerifierKey
 from replay.audit.notes import ED25519, split_key
 
@@ -30,6 +31,9 @@ MOST_CERTIFIED: Final = 100_000
 _PRIVATE: Final = "PRIVATE+KEY+"
 _SEED_LENGTH: Final = 32
 _LARGEST: Final = 1 << 16  # bytes of a line
+# Whoever takes a key holds the lock while two syncs last; what others hold it for is no reason to
+# keep a program from its work for ever.
+_PATIENCE_S: Final = 10.0
 
 
 class KeyFileError(OSError):
@@ -166,7 +170,8 @@ class CertifiedKeys:
         """Take the last key out of the file; nobody has it any more but the writer.
 
         Raises:
-            OSError: The file has none left, or cannot be written.
+            OSError: The file has none left, cannot be written, or is locked by another process
+                for 10 seconds.
         """
         del writer  # it was certified for whoever comes first
         unused, self._unused = self._unused, None
@@ -174,7 +179,7 @@ class CertifiedKeys:
             return unused[1]
         fd = _open(self._path, os.O_RDWR)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            lock_waiting(fd, self._path, seconds=_PATIENCE_S)
             line, begin = _last_line(fd)
             if begin == 0:  # nothing is left but whose keys they were
                 reason = "no certified key is left in it. Run: auditfold key certify"
@@ -189,7 +194,7 @@ class CertifiedKeys:
         try:
             held = msgspec.json.decode(line, type=_Held)
             return FirstKey(SigningKey.parse(held.key), held.certificate)
-        except (msgspec.DecodeError, KeyTextError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, KeyTextError) as error:
             raise KeyFileError(self._path, f"its last line was no certified key: {error}") from None
 
 
@@ -224,7 +229,9 @@ def load_credential(path: str | os.PathLike[str]) -> Credential:
         message = "a signing key needs: pip install 'auditfold[sign]'"
         raise ModuleNotFoundError(message, name="cryptography")
     place = Path(os.path.abspath(path))
-    if _first_line(place).startswith(b"{"):
+    first = _first_line(place)
+    if first.startswith(b"{"):
+        _signer(first, place)
         return CertifiedKeys(place)
     return OperatorKey(load_key(place))
 
@@ -257,12 +264,17 @@ def certified_keys(path: str | os.PathLike[str]) -> tuple[int, str] | None:
     first = _first_line(Path(path))
     if not first.startswith(b"{"):
         return None
-    try:
-        signer = str(VerifierKey.parse(msgspec.json.decode(first, type=_Header).certified_by))
-    except (msgspec.DecodeError, KeyTextError) as error:
-        raise KeyFileError(path, f"no file of certified keys: {error}") from None
+    signer = _signer(first, path)
     with open(_open(Path(path), os.O_RDONLY), "rb") as stream:
         return sum(bool(line.strip()) for line in stream) - 1, signer
+
+
+def _signer(header: bytes, path: str | os.PathLike[str]) -> str:
+    """Return the verifier key in the first line of a file of certified keys."""
+    try:
+        return str(VerifierKey.parse(msgspec.json.decode(header, type=_Header).certified_by))
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyTextError) as error:
+        raise KeyFileError(path, f"no file of certified keys: {error}") from None
 
 
 def write_key(path: str | os.PathLike[str], key: SigningKey) -> None:
@@ -295,9 +307,12 @@ def _make(path: str | os.PathLike[str], data: bytes) -> None:
     fd = os.open(path, flags, MODE)
     try:
         with open(fd, "wb") as stream:
+            os.fchmod(fd, MODE)  # the umask may have taken from it
             stream.write(data)
             stream.flush()
             os.fsync(fd)
+        # What is signed may outlive a power cut, and the key has to as well.
+        sync_folder(os.path.dirname(os.path.abspath(path)))
     except BaseException:
         with suppress(OSError):
             os.unlink(path)

@@ -64,7 +64,8 @@ class Sealer:
 
     def declaration(self) -> Signing:
         """Return what `writer_opened` says of the first key."""
-        return Signing(key=str(self._key.verifier), certificate=self._certificate)
+        key = str(self._key.verifier)
+        return Signing(key=key, certificate=self._certificate, end_signed=True)
 
     def seal(self, file: Sealed, put: Put, *, now_ns: int, last: bool = False) -> None:
         """Write `key_rotated` and `checkpoint`; called again, it goes on where it was.
@@ -83,7 +84,7 @@ class Sealer:
         if file.lines == self._rotating:
             put("key_rotated", b"", orjson.dumps({"key": str(self._next.verifier)}))
         if self._noting is None:
-            self._draft = self._signed(file, last=last)
+            self._draft = self._signed(file, end=self._next if last else None)
             self._noting = file.lines
         if file.lines == self._noting:
             said = b',"message":"%d lines sealed"' % (file.lines - self._begin)
@@ -95,8 +96,11 @@ class Sealer:
         file.recent = ((), file.hash)
         self.due_lines, self.due_ns = lines + EVERY, due_ns
 
-    def _signed(self, file: Sealed, *, last: bool) -> str:
-        """Return the note over the lines so far."""
+    def _signed(self, file: Sealed, *, end: SigningKey | None) -> str:
+        """Return the note over the lines so far; *end*, the next key, signs that of the end too.
+
+        An earlier note has no such signature, so a trace that is cut off there is not closed.
+        """
         count = file.lines - self._begin - self._tree.size
         hashes, recent = [], file.recent
         for _ in range(count):
@@ -106,5 +110,5 @@ class Sealer:
         tree.extend(bytes.fromhex(b"".join(hashes[::-1]).decode()))
         self._tree = tree
         text = Checkpoint(self._origin, tree.size, tree.root()).text()
-        cosigned = self._operator.sign(text) if last and self._operator is not None else ""
-        return f"{text}\n{self._key.sign(text)}{cosigned}"
+        others = () if end is None else (end, self._operator)
+        return f"{text}\n{self._key.sign(text)}{''.join(key.sign(text) for key in others if key)}"

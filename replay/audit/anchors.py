@@ -21,7 +21,7 @@ from replay.audit.checkpoint import (
 )
 from replay.audit.facts import Claim, Facts, Spot
 from replay.audit.merkle import root
-from replay.audit.names import REGISTRY_NAME, key_of
+from replay.audit.names import EXPECTED, REGISTRY_NAME, key_of
 from replay.trace.events import Extent
 from replay.trace.folder import HEAD_SUFFIX
 
@@ -83,7 +83,7 @@ class Anchor(msgspec.Struct, frozen=True):
             if found is None:
                 raise NoteError(f"line {line} is no path, lines and hash")
             extent = Extent(path=found[1], writer=None, lines=int(found[2]), hash=found[3])
-            claims.append(Claim(extent, "expect", Spot(path, line, None, 0), ""))
+            claims.append(Claim(extent, EXPECTED, Spot(path, line, None, 0), ""))
         return cls(checkpoint, tuple(claims))
 
 
@@ -162,14 +162,20 @@ def _compare_head(head: Head, facts: Facts) -> None:
         facts.report("cut", facts.behind(), message)
         return
     seals: list[Seal] = facts.seals
-    roots = next((seal.roots for seal in seals if seal.writer == writer), None)
+    # Without a seal of a writer that signs nobody has looked at its checkpoints.
+    signs = any(span.writer == writer and span.signing is not None for span in facts.spans)
+    roots = next((seal.roots for seal in seals if seal.writer == writer), None if signs else {})
     if roots is not None and (said.extensions or roots.get(said.size) != said.root):
         message = f"no checkpoint of {said.size} lines with root {said.root.hex()}"
         facts.report("diverged", None, f"{message}, want it, as {head.path} names")
 
 
-def compare_anchors(anchors: Iterable[Anchor], registry: Facts | None) -> None:
-    """Report a registry that does not begin as anchors say; their claims are compared elsewhere."""
+def compare_anchors(anchors: Iterable[Anchor], registry: Facts | None) -> int:
+    """Report a registry that does not begin as anchors say; return how much of it they prove.
+
+    What they claim of files is compared where all claims are.
+    """
+    proven = 0
     for anchor in anchors:
         want = anchor.checkpoint
         if registry is None or registry.damaged or registry.newer is not None:
@@ -185,6 +191,9 @@ def compare_anchors(anchors: Iterable[Anchor], registry: Facts | None) -> None:
         if root(hashes) != want.root or want.origin != f"{_REGISTRY}{hashes[0]}":
             message = f"its first {want.size} lines are not those of the anchor of {want.origin}"
             registry.report("diverged", None, message)
+        else:
+            proven = max(proven, want.size)
+    return proven
 
 
 def _hashes(registry: Facts, lines: int) -> list[str]:
@@ -192,26 +201,27 @@ def _hashes(registry: Facts, lines: int) -> list[str]:
 
 
 def anchored_lines(
-    anchors: Sequence[Anchor], traces: Mapping[str, Facts], registry: Facts | None
+    held: Sequence[tuple[Claim, Facts]], registry: Facts | None, proven: int
 ) -> dict[str, int]:
-    """Return how many lines of each file anchors prove, by the file's path.
+    """Return how many lines of each file anchors prove, by the file's path; 0 is left out.
 
     An anchor names lines, and these name lines of other files.
+
+    Args:
+        held: What lines and anchors name that is there, with the file.
+        registry: The registry, None where it is not at hand.
+        proven: How many lines of it the roots of anchors prove.
     """
-    files = {key: facts for key, facts in traces.items() if facts.kind == "chained"}
-    if registry is not None:
-        files[key_of(REGISTRY_NAME)] = registry
-    reach = dict.fromkeys(files, 0)
-    links = [("", claim) for anchor in anchors for claim in anchor.claims]
-    links += [(key, claim) for key, facts in files.items() for claim in facts.claims]
+    reach = {} if registry is None else {registry.path: proven}
     moved = True
     while moved:
         moved = False
-        for key, claim in links:
-            target = key_of(claim.extent.path)
-            said = not key or (claim.spot.seq or 0) < reach[key]
-            if said and target in files:
-                lines = min(claim.extent.lines, files[target].lines)
-                moved = moved or lines > reach[target]
-                reach[target] = max(lines, reach[target])
-    return {facts.path: reach[key] for key, facts in files.items()}
+        for claim, target in held:
+            anchored = claim.said_as == EXPECTED or (
+                (claim.spot.seq or 0) < reach.get(claim.spot.path, 0)
+            )
+            lines = claim.extent.lines
+            right = target.intact is None or lines <= target.intact
+            if anchored and right and lines > reach.get(target.path, 0):
+                moved, reach[target.path] = True, lines
+    return reach

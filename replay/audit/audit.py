@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from replay.audit.anchors import Anchor, Head, anchored_lines, make_anchor
+from replay.audit.anchors import Anchor, Head, make_anchor
 from replay.audit.checkpoint import Checkpoint
 from replay.audit.facts import Facts, Mark, Output
 from replay.audit.judge import Evidence, Judgement, judge
@@ -155,6 +155,7 @@ class _Audit:
         self._places: dict[str, Place] = {}
         self._registry_place: Place | None = None
         self._absent: list[Facts] = []
+        self._anchored: dict[str, int] = {}
         self._out: Path | None = None
 
     def read(self, options: Options) -> None:
@@ -174,7 +175,9 @@ class _Audit:
             key_of(file.name): self._stack.enter_context(kept(Place.of(file)))
             for file in located.traces
         }
-        self._options = msgspec.structs.replace(options, followed=_followed(self._places))
+        self._options = msgspec.structs.replace(
+            options, followed=_followed(self._places), inside=located.kind == "folder"
+        )
         as_trace = {
             key_of(claim.extent.path)
             for claim in (registry.facts.claims if registry else [])
@@ -216,7 +219,7 @@ class _Audit:
 
     def _compare(self) -> Judgement:
         judged = judge(self.evidence, self._hosts, read_digest=self._digest, read_mark=self._mark)
-        self._absent = judged.absent
+        self._absent, self._anchored = judged.absent, judged.anchored
         return judged
 
     def _freeze(self) -> None:
@@ -235,12 +238,10 @@ class _Audit:
         files = [f for f in self.evidence.facts() if f.kind != "absent" or f.findings]
         files = sorted([*files, *self._absent], key=lambda facts: facts.path)
         findings = [finding for facts in files for finding in facts.findings]
-        evidence = self.evidence
-        reach: dict[str, int] = {}
-        if evidence.anchors:
-            reach = anchored_lines(evidence.anchors, evidence.traces, evidence.registry)
         verdicts = [
-            FileVerdict(facts.path, facts.count, verdict_of(facts.findings), reach.get(facts.path))
+            FileVerdict(
+                facts.path, facts.count, verdict_of(facts.findings), self._anchored_of(facts)
+            )
             for facts in files
         ]
         return AuditReport(
@@ -250,6 +251,12 @@ class _Audit:
             signatures=[signed for facts in files for signed in signed_by(facts)],
             findings=sorted(findings, key=lambda f: (f.path, f.line or 0, f.code)),
         )
+
+    def _anchored_of(self, facts: Facts) -> int | None:
+        """Return how many lines of a file anchors prove; None where that cannot be asked."""
+        if not self.evidence.anchors or facts.kind != "chained":
+            return None
+        return self._anchored.get(facts.path, 0)
 
     # --- Looking again
 

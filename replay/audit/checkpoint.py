@@ -40,6 +40,7 @@ _CERTIFICATE: Final = "auditfold/certificate"
 _SIZE: Final = re.compile("0|[1-9][0-9]{0,18}")
 _ROOT: Final = re.compile("[A-Za-z0-9+/]{43}=")
 _HEAD: Final = 3
+_MOST_LEAVES: Final = (1 << 63) - 1
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -47,7 +48,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
     Attributes:
         origin: Which log: `auditfold/<writer>`, or `auditfold/registry/<hash>`.
-        size: Leaves of its tree.
+        size: Leaves of its tree, at most 2^63 - 1.
         root: Of the tree, 32 bytes.
         extensions: Further lines.
     """
@@ -68,7 +69,8 @@ class Checkpoint(msgspec.Struct, frozen=True):
         if lines.pop() or len(lines) < _HEAD or not all(lines):
             raise NoteError("no checkpoint: want origin, size and root, a line each")
         origin, size, root = lines[:_HEAD]
-        if not _SIZE.fullmatch(size) or not _ROOT.fullmatch(root):
+        fits = _SIZE.fullmatch(size) and int(size) <= _MOST_LEAVES
+        if not fits or not _ROOT.fullmatch(root):
             raise NoteError(f"no checkpoint: size {size[:20]!r}, root {root[:44]!r}")
         raw = b64decode(root)
         if b64encode(raw).decode() != root:
@@ -107,7 +109,10 @@ class Certificate(msgspec.Struct, frozen=True):
             key = VerifierKey.parse(lines[1])
         except KeyTextError as error:
             raise NoteError(f"no certificate: {error}") from None
-        return cls(key, lines[2] if len(lines) > 2 else None)  # noqa: PLR2004 - the third line
+        made = cls(key, lines[2] if len(lines) > 2 else None)  # noqa: PLR2004 - the third line
+        if made.text() != text:
+            raise NoteError("no certificate: its key is not in its one form")
+        return made
 
     def text(self) -> str:
         """Return it as the text of a note."""

@@ -4,6 +4,8 @@
 of them were read again.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from replay.audit.anchors import (
@@ -60,10 +62,12 @@ class Judgement(msgspec.Struct):
         absent: Files that are named and not there.
         suspects: Files that a second look may find otherwise, by key; a writer may have gone on
             since they were read.
+        anchored: How many lines of each file anchors prove, by its path; 0 is left out.
     """
 
     absent: list[Facts]
     suspects: set[str]
+    anchored: dict[str, int]
 
 
 def judge(
@@ -80,20 +84,23 @@ def judge(
     _judge_beginnings(evidence)
     if evidence.registry is not None:
         _judge_registry(evidence.registry, evidence, running=bool(running))
-    compare_anchors(evidence.anchors, evidence.registry)
+    proven = compare_anchors(evidence.anchors, evidence.registry)
+    anchored = anchored_lines(named.held, evidence.registry, proven) if evidence.anchors else {}
     absent = compare_heads(evidence.heads, evidence.traces)
     absent = [
         facts for facts in absent if facts.path not in {f.path for f in named.absent.values()}
     ]
     if evidence.require_anchor:
-        _judge_anchored(evidence)
+        _judge_anchored(evidence, anchored)
     suspects = {
         key
         for key, facts in evidence.traces.items()
         if any(finding.severity == "error" for finding in facts.findings[facts.n_own :])
     }
     return Judgement(
-        absent=[*named.absent.values(), *absent], suspects=suspects | set(named.absent)
+        absent=[*named.absent.values(), *absent],
+        suspects=suspects | set(named.absent),
+        anchored=anchored,
     )
 
 
@@ -238,13 +245,11 @@ def _judge_beginnings(evidence: Evidence) -> None:
                     facts.report("unsealed", span.spot, f"{message}{where} has it too")
 
 
-def _judge_anchored(evidence: Evidence) -> None:
+def _judge_anchored(evidence: Evidence, anchored: Mapping[str, int]) -> None:
     """Report files with lines that no anchor proves."""
-    reach = anchored_lines(evidence.anchors, evidence.traces, evidence.registry)
     for facts in evidence.facts():
-        anchored = reach.get(facts.path)
-        if anchored is not None and anchored < facts.lines:
-            behind = facts.lines - anchored
+        behind = facts.lines - anchored.get(facts.path, 0)
+        if facts.kind == "chained" and behind > 0:
             message = f"{behind} of {facts.lines} lines are behind the last anchor, want none"
             facts.report("unanchored", None, message)
 

@@ -20,6 +20,7 @@ ReadDigest = Callable[[Facts, int, int], str | None]
 ReadMark = Callable[[Facts, int], Mark | None]
 
 REGISTRY_NAME: Final = f"audit/{REGISTRY}"
+EXPECTED: Final = "expect"  # what the claims of an anchor stand under
 _PARTS: Final = 3
 
 
@@ -31,12 +32,14 @@ class Named(msgspec.Struct):
         absent: Files that are named and not there, by key.
         not_at_hand: Some line names a file that is not under the PATH that was given.
         suspects: Files that a second look may find longer.
+        held: What is named and there, a hash of so many lines, with the file.
     """
 
     proven: set[str] = msgspec.field(default_factory=set)
     absent: dict[str, Facts] = msgspec.field(default_factory=dict)
     not_at_hand: bool = False
     suspects: list[Facts] = msgspec.field(default_factory=list)
+    held: list[tuple[Claim, Facts]] = msgspec.field(default_factory=list)
 
 
 def key_of(name: str) -> str:
@@ -134,6 +137,8 @@ class Names:
             for mine in self._files:
                 if mine.split("/")[0] == parts[1]:
                     return key
+        if self._kind == "file" and claim.said_as == EXPECTED:
+            key = key_of(parts[-1])  # a file that was given goes by its name alone
         return key if key in self._files else None
 
     def _check(self, key: str, target: Facts, claim: Claim) -> None:
@@ -145,8 +150,10 @@ class Names:
             if known and (before is None or before.extent.lines < extent.lines):
                 self._cut[key] = claim
             return
-        if extent.hash is not None and not self._same_hash(key, target, claim):
-            return
+        if extent.hash is not None:
+            if not self._same_hash(key, target, claim):
+                return
+            self.found.held.append((claim, target))
         if fragment is not None:
             if not self._same_fragment(key, target, claim, fragment):
                 return

@@ -107,7 +107,6 @@ def read_trace(
     options: Options,
     *,
     known_as_trace: bool = False,
-    outside: bool | None = None,
     progress: Progress | None = None,
 ) -> Facts:
     """Read a whole trace file.
@@ -116,7 +115,6 @@ def read_trace(
         place: The file.
         options: What to look at.
         known_as_trace: Something at hand names it as a trace of version 1.
-        outside: Whether it is no file of an `audit/` folder; by default its path says so.
         progress: Called with the number of bytes read, now and then.
 
     Raises:
@@ -131,7 +129,7 @@ def read_trace(
     facts.kind = "chained" if known_as_trace and first else kind
     with opened(place) as (stream, length):
         if facts.kind == "chained":
-            outside = is_outside(place.path) if outside is None else outside
+            outside = not options.inside and is_outside(place.path)
             excerpt = outside and _is_excerpt(place.path, first)
             _read(TraceScan(facts, options, excerpt=excerpt), stream, length, progress)
         elif facts.kind != "empty":

@@ -37,12 +37,14 @@ class Options(msgspec.Struct, frozen=True):
         strict: Each event must fit the declaration of its type.
         followed: Writers that a file other than their own follows.
         vkeys: The keys that have to have certified each writer; none: nobody has to.
+        inside: All files are of an `audit/` folder, whatever that is called now: no excerpts.
     """
 
     chain_only: bool = False
     strict: bool = False
     followed: frozenset[str] = frozenset()
     vkeys: tuple[VerifierKey, ...] = ()
+    inside: bool = False
 
 
 class TraceScan(Lines):

@@ -29,6 +29,8 @@ from replay.audit.merkle import Tree
 EVERY: Final = 256  # events of a writer before its next checkpoint
 
 _DIGITS: Final = slice(-67, -3)
+_RUN: Final = ("run_id", "workflow_id", "step_number")
+_CLOSING: Final = 3  # the lines that no later checkpoint covers, and the one before them
 _BLOCK: Final = 32  # lines looked at together; one in eight has something of a seal
 
 
@@ -95,6 +97,7 @@ class _Scan:
         self._next: VerifierKey | None = None
         self._sound = True
         self._at = -1  # of the last checkpoint
+        self._is_end = False  # whether it is signed as the closing one is
         self.seal = Seal(span.writer, roots={})
         self.seal.checked = bool(vkeys) or find_spec("cryptography") is not None
 
@@ -102,7 +105,7 @@ class _Scan:
         """Take all lines of the writer."""
         self._facts.seals.append(self.seal)
         self._open()
-        n, offset, line = 0, self._span.spot.offset, b""
+        n, offset, last = 0, self._span.spot.offset, list[bytes]()
         while block := list(islice(lines, _BLOCK)):
             whole = b"".join(block)
             if not _may_be_special(whole) and self._since + len(block) <= EVERY:
@@ -113,12 +116,23 @@ class _Scan:
                 for k, line in enumerate(block, n):
                     self._line(line, k, at)
                     at += len(line)
-            n, offset, line = n + len(block), offset + len(whole), block[-1]
+            n, offset = n + len(block), offset + len(whole)
+            last = [*last, *block][-_CLOSING:]
         if not self._span.closed:
             self.seal.unsealed = n - self.seal.lines
-        elif self._at != n - 2:
-            at = offset - len(line)
-            self._wrong(n - 1, at, "closed without a checkpoint of all lines before")
+        elif message := self._closed_wrongly(n, last):
+            self._wrong(n - 1, offset - len(last[-1]), message)
+
+    def _closed_wrongly(self, n: int, last: list[bytes]) -> str | None:
+        """Return what is wrong with the end of a writer of *n* lines, the *last* ones given."""
+        if self._at != n - 2:
+            return "closed without a checkpoint of all lines before"
+        declared = self._span.signing
+        if declared is not None and declared.end_signed and not self._is_end:
+            return "closed behind a checkpoint that is not signed as the last one"
+        fields = map(orjson.loads, last)
+        first, *others = [[one.get(key) for key in _RUN] for one in fields]
+        return None if others == [first] * len(others) else "its closing lines are of another run"
 
     def _line(self, line: bytes, n: int, offset: int) -> None:
         """Take one line, the *n*-th of the writer from 0."""
@@ -147,7 +161,7 @@ class _Scan:
         if declared is None:
             return
         try:
-            self._key = VerifierKey.parse(declared.key)
+            self._key = _key_of(declared.key)
             self.seal.first = self._key.public
             text, signatures = split_note(declared.certificate)
             certificate = Certificate.parse(text)
@@ -170,7 +184,7 @@ class _Scan:
 
     def _rotate(self, fields: dict[str, Any], n: int, offset: int) -> None:
         try:
-            self._next = VerifierKey.parse(str(fields.get("key")))
+            self._next = _key_of(str(fields.get("key")))
         except KeyTextError as error:
             self._wrong(n, offset, str(error))
 
@@ -186,10 +200,12 @@ class _Scan:
                 raise NoteError(_difference(said, want))
             if key is None or self._key is None:
                 raise NoteError("no key was named for it" if key is None else "no key_rotated")
-            if (key.name, key.id) not in {(one.name, one.key_id) for one in signatures}:
+            signers = {(one.name, one.key_id) for one in signatures}
+            if (key.name, key.id) not in signers:
                 raise NoteError(f"not signed by {key.name}+{key.id}")
             if self.seal.checked:
-                open_note(str(fields.get("note")), [key, *self._vkeys])
+                open_note(str(fields.get("note")), [key, self._key, *self._vkeys])
+            self._is_end = (self._key.name, self._key.id) in signers
         except NoteError as error:
             self._wrong(n, offset, str(error))
             return
@@ -211,6 +227,14 @@ class _Scan:
         intact = f"; its first {sealed} lines are sealed" if sealed else ""
         said = f"the seal of writer {self._span.writer} is broken: {message}{intact}"
         self._facts.report("unsealed", spot, said)
+
+
+def _key_of(text: str) -> VerifierKey:
+    """Return the key that *text* is, as a writer writes it: nothing around it, digits small."""
+    key = VerifierKey.parse(text)
+    if str(key) != text:
+        raise KeyTextError(f"verifier key {key.name} is not in its one form")
+    return key
 
 
 def _may_be_special(text: bytes) -> bool:

@@ -81,7 +81,11 @@ def _anchored(anchored: int, lines: int) -> str:
         return "anchored"
     if anchored == 0:
         return "not anchored"
-    return f"1-{anchored} anchored, {anchored + 1}-{lines} not"
+    return f"{_from_to(1, anchored)} anchored, {_from_to(anchored + 1, lines)} not"
+
+
+def _from_to(first: int, last: int) -> str:
+    return f"{first}" if first == last else f"{first}-{last}"
 
 
 def signers(signatures: Iterable[Signed]) -> Iterator[tuple[str, Trust, str, str]]:
@@ -135,7 +139,7 @@ def _finding(finding: Finding) -> Line:
 def _unproven(report: AuditReport, *, chain_only: bool) -> Iterator[str]:
     """Yield what an audit without signatures leaves open, whatever it found."""
     chained = any(file.verdict is not Verdict.UNCHAINED for file in report.files)
-    anchored = any(file.anchored is not None for file in report.files)
+    anchored = any(file.anchored for file in report.files)
     certified = any(signed.trust == "certified" for signed in report.signatures)
     unsealed = [signed.unsealed for signed in report.signatures if signed.unsealed]
     if certified and unsealed:

@@ -100,10 +100,12 @@ class Signing(msgspec.Struct, gc=False):
     Attributes:
         key: Its first verifier key, `NAME+ID+BASE64` (C2SP signed-note).
         certificate: The operator's word for that key, a signed note.
+        end_signed: The closing checkpoint is signed by the key named before it, too.
     """
 
     key: str
     certificate: str
+    end_signed: bool = False
 
 
 class Process(msgspec.Struct, kw_only=True, gc=False):

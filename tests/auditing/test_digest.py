@@ -6,6 +6,7 @@ import math
 import os
 import socket
 import struct
+import sys
 from collections import OrderedDict
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -145,7 +146,8 @@ def test_tuples_are_arrays_and_subclasses_are_their_values() -> None:
     [
         ({"a": [1, math.nan]}, ValueError, r"\$\.a\[1\]: nan, want a finite number"),
         (-math.inf, ValueError, "-inf"),
-        ([MAX_INT + 1], ValueError, r"\$\[0\]: integer 9007199254740992"),
+        ([MAX_INT + 1], ValueError, r"\$\[0\]: integer beyond 2\^53 - 1"),
+        ([10**5000], ValueError, r"\$\[0\]: integer beyond 2\^53 - 1"),
         (-MAX_INT - 1, ValueError, "integer"),
         ({"k": ["ok", "\ud800"]}, ValueError, r"\$\.k\[1\]: a lone surrogate"),
         ({"\udfff": 1}, ValueError, r"\$\.\\udfff: a lone surrogate"),
@@ -168,6 +170,17 @@ def test_a_value_nested_without_end_is_refused() -> None:
 
     with pytest.raises(ValueError, match="nested too deep"):
         canonical_json(value)
+
+
+def test_whatever_is_wrong_at_any_depth_no_other_error_gets_out() -> None:
+    """The place of a surrogate at the last depth there is was looked for in vain, one too deep."""
+    most = sys.getrecursionlimit()
+    for depth in range(most - 200, most):
+        value: Any = "\ud800"
+        for _ in range(depth):
+            value = [value]
+        with pytest.raises(ValueError, match=r"surrogate|nested too deep"):
+            canonical_json(value)
 
 
 def test_the_digest_of_a_value_is_that_of_its_canonical_form() -> None:

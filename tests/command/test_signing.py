@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from observability.signing.keys import SigningKey, write_certified, write_key
 from tests.command.running import auditfold, on_terminal
 from tests.sealing.signed import lines_of, write
 
@@ -53,13 +54,41 @@ def test_a_key_file_that_is_there_stays(key: Path) -> None:
     assert key.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["a b", "a+b", "", "\x07", "a\x9b31m", "a\u202eb"])
+@pytest.mark.parametrize("name", ["a b", "a+b", "", "\x07", "a\x9b31m", "a\u202eb", "x" * 201])
 def test_a_name_that_no_key_may_have_is_refused(name: str, tmp_path: Path) -> None:
     done = auditfold("key", "new", "--name", name, "-o", tmp_path / "x.key")
 
     # An empty name is the name of the machine.
     assert done.returncode == (0 if name == "" else 2)
     assert b"Traceback" not in done.stderr
+
+
+def test_the_name_of_a_key_that_others_made_does_a_terminal_no_harm(tmp_path: Path) -> None:
+    """A name turned the rest of the line around, and deleted characters."""
+    key = SigningKey.new("\u202eops\x7f")
+    write_key(tmp_path / "o.key", key)
+    write_certified(tmp_path / "o.keys", key, count=2)
+    commands = [
+        ("key", "show", tmp_path / "o.key"),
+        ("key", "show", tmp_path / "o.keys"),
+        ("key", "certify", tmp_path / "o.key", "-o", tmp_path / "more.keys"),
+    ]
+
+    for command in commands:
+        shown = auditfold(*command).stdout.decode()
+        assert r"\u202eops\x7f+" in shown
+        assert "\u202e" not in shown
+
+
+def test_a_file_may_have_a_name_that_is_no_text(out: Path, key: Path) -> None:
+    """The file was made, and what says so was a traceback."""
+    for n, command in enumerate((("key", "new"), ("key", "certify", key), ("checkpoint", out))):
+        for options in ((), ("--json",)):
+            name = f"{out.parent}/\udcff{n}{len(options)}"
+            done = auditfold(*command, *options, "-o", name)
+            assert (done.returncode, done.stderr) == (0, b"")
+            assert b"udcff" in done.stdout
+            assert Path(name).exists()
 
 
 def test_certified_keys_say_whose_they_are_and_how_many_are_left(

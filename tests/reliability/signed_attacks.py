@@ -142,8 +142,8 @@ def _signed_anew(case: Case, certificate: Callable[[SigningKey, str], str] | Non
             event["key"] = str(keys[f"next of {writer}"].verifier)
         elif kind == "checkpoint":
             text = Checkpoint(name, len(hashes), root(hashes)).text()
-            event["note"] = f"{text}\n{keys[writer].sign(text)}"
-            keys[writer] = keys[f"next of {writer}"]
+            current, keys[writer] = keys[writer], keys[f"next of {writer}"]
+            event["note"] = f"{text}\n{current.sign(text)}{keys[writer].sign(text)}"
         return event
 
     return remade(case, change)

@@ -1,6 +1,8 @@
 """Signed folders for tests: written by the real writer, and forged by one who has no key."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,3 +132,12 @@ def body_of(line: bytes) -> bytes:
 def copy(out: Path, name: str) -> Path:
     """Return a copy of a folder beside it."""
     return Path(shutil.copytree(out, out.parent / name))
+
+
+def judged_alone(out: Path, *vkeys: str) -> int:
+    """Return the exit status of the verifier that stands alone."""
+    verifier = Path(__file__).parents[2] / "docs" / "verify_seals.py"
+    asked = [word for vkey in vkeys for word in ("--vkey", vkey)]
+    done = subprocess.run([sys.executable, verifier, *asked, out], capture_output=True, check=False)
+    assert done.stderr == b""
+    return done.returncode

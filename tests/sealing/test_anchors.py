@@ -19,6 +19,7 @@ from replay.trace.line import GENESIS, seal
 from tests.sealing.signed import Signer, codes, lines_of, write
 
 REGISTRY = "audit/registry.jsonl"
+TRACE = "audit/step_04/trace_04.jsonl"
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +62,67 @@ def test_an_anchor_without_the_reach_of_files_still_holds_the_registry(
 ) -> None:
     """Its first three lines are a checkpoint by themselves; a registry cut behind it passed."""
     bare = "".join(line + "\n" for line in of(out).text().split("\n")[:3])
-    assert expecting(signer, out, bare).verdict is Verdict.COMPLETE
+    report = expecting(signer, out, bare)
+    assert (report.verdict, reach_of(report)[REGISTRY]) == (Verdict.COMPLETE, 4)
 
     (out / REGISTRY).write_bytes(b"".join(lines_of(out / REGISTRY)[:2]))
 
     report = expecting(signer, out, bare)
     assert "cut" in {found.code for found in report.findings if "as the anchor of" in found.message}
+
+
+def reach_of(report: AuditReport) -> dict[str, int | None]:
+    return {file.path: file.anchored for file in report.files}
+
+
+def test_an_anchor_proves_no_line_of_what_it_contradicts(
+    signer: Signer, out: Path, tmp_path: Path
+) -> None:
+    """Lines of another folder, and of a file that is cut, were said to be anchored."""
+    text = of(out).text()
+    lines = len(lines_of(out / TRACE))
+    assert reach_of(expecting(signer, out, text)) == {REGISTRY: 4, TRACE: lines}
+    write(tmp_path / "other", 90, signing_key=signer.file)
+
+    report = expecting(signer, tmp_path / "other", text)
+    assert report.verdict is Verdict.TAMPERED
+    assert reach_of(report) == {REGISTRY: 0, TRACE: 0}
+
+    (out / TRACE).write_bytes(b"".join(lines_of(out / TRACE)[:-1]))
+    # Up to the `writer_opened` of the second run, which the registry names.
+    assert reach_of(expecting(signer, out, text)) == {REGISTRY: 4, TRACE: lines // 2 + 1}
+
+
+def test_lines_behind_damage_are_not_anchored_and_those_before_it_are(
+    signer: Signer, out: Path
+) -> None:
+    text = of(out).text()
+    lines = lines_of(out / TRACE)
+    half = len(lines) // 2  # one run; the registry names its end
+    changed = [*lines[: half + 5], lines[half + 5].replace(b"event", b"EVENT"), *lines[half + 6 :]]
+    (out / TRACE).write_bytes(b"".join(changed))
+
+    report = expecting(signer, out, text)
+
+    assert codes(report) == {"bad_hash"}
+    assert reach_of(report)[TRACE] == half + 1  # the registry names its `writer_opened` too
+
+
+def test_a_file_that_is_given_alone_is_compared_by_its_name(
+    signer: Signer, out: Path, tmp_path: Path
+) -> None:
+    """What an anchor says of it was passed over."""
+    text = of(out).text()
+    copy = Path(shutil.copy(out / TRACE, tmp_path))
+    for path in (out / TRACE, copy):
+        report = expecting(signer, path, text)
+        assert (codes(report), list(reach_of(report).values())) == (
+            {"alone"},
+            [len(lines_of(out / TRACE))],
+        )
+
+    copy.write_bytes(b"".join(lines_of(copy)[:-1]))
+    assert "cut" in codes(expecting(signer, copy, text))
 
 
 def test_an_anchor_of_nothing_is_none(signer: Signer, out: Path) -> None:

@@ -7,18 +7,27 @@ import errno
 import gzip
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import orjson
 import pytest
 
 from replay.audit.audit import audit
+from replay.audit.checkpoint import Checkpoint
 from replay.findings import Verdict
 from replay.show.audited import audit_lines
 from replay.trace.line import SUFFIX_LENGTH, seal, stored_hash
-from tests.sealing.signed import Signer, codes, edited, forge, lines_of, place_of, rechained, write
+from tests.sealing.signed import (
+    Signer,
+    codes,
+    edited,
+    forge,
+    judged_alone,
+    lines_of,
+    place_of,
+    rechained,
+    write,
+)
 
 TRACE = "audit/step_04/trace_04.jsonl"
 NOBODY = "20300101t000000-aaaaaaaaaa"
@@ -238,14 +247,10 @@ def test_a_stand_alone_verifier_agrees_on_what_stands_where(
     elif change == "key of another":
         write(out, 30, signing_key=stolen)
 
-    verifier = Path(__file__).parents[2] / "docs" / "verify_seals.py"
-    done = subprocess.run(
-        [sys.executable, verifier, "--vkey", signer.vkey, out], capture_output=True, check=False
-    )
+    judged = judged_alone(out, signer.vkey)
 
-    assert done.stderr == b""
-    assert done.returncode == (0 if change == "none" else 3)
-    assert done.returncode == signer.audit(out).exit_code()
+    assert judged == (0 if change == "none" else 3)
+    assert judged == signer.audit(out).exit_code()
 
 
 def test_lines_that_a_later_writer_names_are_said_to_be_not_sealed(
@@ -265,3 +270,115 @@ def test_lines_that_a_later_writer_names_are_said_to_be_not_sealed(
     assert [signed.unsealed for signed in report.signatures] == [2, 0]
     text = "".join(piece.text for line in audit_lines(report, "out") for piece in line)
     assert "who wrote the last 2 lines of 1 writer not closed" in text
+
+
+@pytest.mark.parametrize(
+    ("place", "changes"),
+    [
+        (-1, {"run_id": "20200101-000000-forged"}),
+        (-1, {"workflow_id": "another"}),
+        (-2, {"run_id": "20200101-000000-forged", "step_number": "99"}),
+        (-2, {"run_id": None}),
+    ],
+)
+def test_the_lines_that_nothing_covers_make_no_run(
+    signer: Signer, tmp_path: Path, place: int, changes: dict[str, str]
+) -> None:
+    """A `writer_closed` with another run_id stood in `ls` as the newest run, interrupted."""
+    out = tmp_path / "out"
+    write(out, 3, signing_key=signer.file)
+
+    forge(out, lambda lines: replaced(lines, place, edited(lines[place], **changes)))
+
+    report = signer.audit(out)
+    assert codes(report) == {"unsealed"}
+    assert "its closing lines are of another run" in report.findings[0].message
+    assert judged_alone(out, signer.vkey) == 3
+
+
+def replaced(lines: list[bytes], place: int, line: bytes) -> list[bytes]:
+    lines = list(lines)
+    lines[place] = line
+    return lines
+
+
+def test_keys_in_a_trace_have_one_form(signer: Signer, tmp_path: Path) -> None:
+    """What one reader takes for a key and the other does not is no key."""
+    out = tmp_path / "out"
+    write(out, 3, signing_key=signer.file)
+    opened = orjson.loads(lines_of(out / TRACE)[0])["signing"]
+    name, id_, data = opened["key"].split("+", 2)
+    spelled = f"{name}+{id_.upper()}+{data}"
+    for key in (f" {opened['key']}", spelled):
+        if key == opened["key"]:
+            continue
+        other = tmp_path / "other"
+        shutil.copytree(out, other)
+        changed = {**opened, "key": key}
+        forge(other, lambda lines, c=changed: [edited(lines[0], signing=c)])  # type: ignore[misc]
+        (other / "audit/step_04/trace_04.head").unlink()
+
+        assert "unsealed" in codes(signer.audit(other))
+        assert judged_alone(other, signer.vkey) == 3
+        shutil.rmtree(other)
+
+
+def test_a_head_of_a_writer_that_does_not_sign_is_none(signer: Signer, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write(out, 3, signing_key=None)
+    writer = orjson.loads(lines_of(out / TRACE)[0])["writer"]
+    text = Checkpoint(f"auditfold/{writer}", 2, bytes(32)).text()
+    (out / "audit/step_04/trace_04.head").write_text(f"{text}\n{signer.key.sign(text)}")
+
+    assert codes(audit(str(out))) == {"diverged"}
+    assert judged_alone(out) == 3
+
+
+@pytest.mark.parametrize("behind", ["=", "\r", "\u2014 x AAAA\n", "\u2014 a\u00a0b AAAAAAAA\n"])
+def test_what_is_no_note_is_none_to_the_verifier_that_stands_alone(
+    signer: Signer, tmp_path: Path, behind: str
+) -> None:
+    out = tmp_path / "out"
+    write(out, 3, signing_key=signer.file)
+    head = out / "audit/step_04/trace_04.head"
+    note = head.read_text()
+    head.write_bytes((note[:-1] + behind + "\n" if len(behind) == 1 else note + behind).encode())
+
+    assert codes(audit(str(out))) == {"unsealed"}
+    assert judged_alone(out) == 3
+
+
+def test_a_wrong_signature_by_the_operator_is_found_by_both(signer: Signer, tmp_path: Path) -> None:
+    """The verifier that stands alone looked at that of the current key only."""
+    out = tmp_path / "out"
+    write(out, 3, signing_key=signer.operator)
+
+    def change(lines: list[bytes]) -> list[bytes]:
+        fields = orjson.loads(lines[-2])
+        text = fields["note"].rpartition("\n\n")[0] + "\n"
+        right = signer.key.sign(text)
+        note = fields["note"].replace(right, signer.key.sign("something else\n"))
+        assert note != fields["note"]
+        return replaced(lines, -2, edited(lines[-2], note=note))
+
+    forge(out, change)
+    assert "unsealed" in codes(signer.audit(out))
+    assert judged_alone(out, signer.vkey) == 3
+    assert audit(str(out)).verdict is Verdict.COMPLETE  # nobody asked about that key
+    assert judged_alone(out) == 0
+
+
+@pytest.mark.parametrize("name", ["audit", "saved"])
+def test_the_beginning_of_a_trace_is_missed_whatever_its_folder_is_called(
+    tmp_path: Path, name: str
+) -> None:
+    """In an audit/ folder of another name it was an excerpt, and the exit 0."""
+    write(tmp_path / "out", 5, signing_key=None)
+    folder = tmp_path / "elsewhere" / name
+    shutil.copytree(tmp_path / "out/audit", folder)
+    trace = folder / "step_04/trace_04.jsonl"
+
+    trace.write_bytes(b"".join(lines_of(trace)[3:]))
+
+    report = audit(str(folder))
+    assert (report.verdict, report.exit_code()) == (Verdict.TAMPERED, 3)

@@ -1,5 +1,6 @@
 """What a writer that signs writes, and that an audit believes it: nothing more, nothing less."""
 
+import fcntl
 import json
 import os
 import stat
@@ -293,10 +294,59 @@ def test_what_is_no_key_file_is_refused_before_anything_is_written(
     assert not (tmp_path / "out" / TRACE).exists()
 
 
-def test_a_damaged_line_of_certified_keys_opens_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", [b"{", b'{"certified_by":"x"}', b'{"certified_by":"\xff"}'])
+def test_a_file_of_certified_keys_says_whose_they_are(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "worker.keys"
+    path.write_bytes(line + b"\n")
+    path.chmod(0o600)
+
+    for read in (load_credential, certified_keys):
+        with pytest.raises(KeyFileError, match="no file of certified keys"):
+            read(path)
+
+
+def test_a_key_file_that_is_locked_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program stood still for as long as somebody held the lock of its key file."""
+    monkeypatch.setattr("observability.signing.keys._PATIENCE_S", 0.05)
+    signer = Signer(tmp_path, certified=1)
+
+    with signer.file.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(JournalError, match="another process has held its lock for"):
+            write(tmp_path / "out", 1, signing_key=signer.file)
+    write(tmp_path / "out", 1, signing_key=signer.file)
+    assert signer.audit(tmp_path / "out").verdict is Verdict.COMPLETE
+
+
+def test_a_key_file_has_its_mode_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o777)
+    try:
+        signer = Signer(tmp_path, certified=1)
+    finally:
+        os.umask(before)
+
+    for path in (signer.operator, signer.file):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_name_of_a_key_file_is_on_the_medium_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr("observability.signing.keys.sync_folder", synced.append)
+
+    Signer(tmp_path)
+
+    assert synced == [str(tmp_path)]
+
+
+@pytest.mark.parametrize("line", [b'{"key":"x","certificate":"y"}', b'{"key":"\xff"}'])
+def test_a_damaged_line_of_certified_keys_opens_nothing(tmp_path: Path, line: bytes) -> None:
     signer = Signer(tmp_path, certified=1)
     with signer.file.open("ab") as stream:
-        stream.write(b'{"key":"x","certificate":"y"}\n')
+        stream.write(line + b"\n")
 
     with pytest.raises(JournalError, match="no certified key"):
         write(tmp_path / "out", 1, signing_key=signer.file)
