@@ -31,6 +31,7 @@ class Storm:
         self.begun: list[str] = []
         self.interruptions = 0
         self.armed = False
+        self.interval_s = 0.0  # to the next signal; 0: there is none
         self.unraisable: list[Any] = []
         # How long a life is, on this machine and now: signals are to fall into it.
         began = time.monotonic()
@@ -44,6 +45,10 @@ class Storm:
     def raise_(self, _signal: int, _frame: FrameType | None) -> None:
         if not self.armed:
             return
+        # A little later each time: on a machine that has become slower an opening, or a
+        # closing, would else never come to its end.
+        self.interval_s *= 1.05
+        signal.setitimer(signal.ITIMER_REAL, self.interval_s)
         self.interruptions += 1
         raise StormError
 
@@ -72,8 +77,8 @@ class Storm:
     def often(self, number: int) -> None:
         """Live it with many signals, and try until it is closed."""
         journal = None
-        interval = (0.3 + random.random()) * self.life_s
-        signal.setitimer(signal.ITIMER_REAL, self.life_s, interval)
+        self.interval_s = (0.3 + random.random()) * self.life_s
+        signal.setitimer(signal.ITIMER_REAL, self.life_s)
         for n in range(100):
             try:
                 if journal is None:
