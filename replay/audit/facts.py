@@ -4,7 +4,7 @@ Values only; `replay.audit.scan` fills them, `replay.audit.registry` and `replay
 compare them.  All of it can be pickled, because parts of a file are read in several processes.
 """
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -12,6 +12,7 @@ from replay.findings import Finding, Severity
 from replay.trace.events import Extent, Process, Signing
 
 Kind = Literal["chained", "older", "other", "empty", "absent"]
+SEALING: Final = ("key_rotated", "checkpoint")  # types of events that seal those before
 
 
 class Spot(msgspec.Struct, frozen=True, gc=False):
@@ -155,6 +156,7 @@ class Facts(msgspec.Struct, gc=False):
         torn: Bytes behind the last newline.
         recounts: Counts that wait for what another file holds, by `replay.audit.counts`.
         unfinished: Runs without an end, by writer, by `replay.audit.counts`.
+        sealing: The numbers of the lines that seal others, where it was looked what lines say.
         seals: What the checkpoints of its writers amount to, by `replay.audit.seals`.
         n_own: Findings that reading the file alone gave; others come from comparing.
     """
@@ -182,6 +184,7 @@ class Facts(msgspec.Struct, gc=False):
     items: list[Item] = msgspec.field(default_factory=list)
     recounts: list[Any] = msgspec.field(default_factory=list)
     unfinished: dict[str, Any] = msgspec.field(default_factory=dict)
+    sealing: list[int] = msgspec.field(default_factory=list)
     seals: list[Any] = msgspec.field(default_factory=list)
     n_own: int = 0
 

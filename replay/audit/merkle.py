@@ -52,8 +52,8 @@ class Tree:
             nodes = (peaks[level] or b"") + nodes
             odd = len(nodes) % _PAIR
             peaks[level] = nodes[-odd:] if odd else None
-            pairs = range(0, len(nodes) - odd, _PAIR)
-            nodes = b"".join([sha256(b"\1" + nodes[n : n + _PAIR]).digest() for n in pairs])
+            pairs = [b"\1" + nodes[n : n + _PAIR] for n in range(0, len(nodes) - odd, _PAIR)]
+            nodes = b"".join([hashed.digest() for hashed in map(sha256, pairs)])
             level += 1
 
     def root(self) -> bytes:

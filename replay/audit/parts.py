@@ -128,6 +128,7 @@ def _append(before: Piece, piece: Piece) -> None:
     facts.last, facts.last_epoch, facts.torn = more.last, more.last_epoch, more.torn
     facts.marks.update(more.marks)
     facts.claims += more.claims
+    facts.sealing += more.sealing
     facts.findings += more.findings
     facts.outputs += more.outputs
     facts.items += more.items

@@ -21,7 +21,7 @@ from replay.audit.facts import Facts, Kind, Mark, Spot, Torn
 from replay.audit.lines import Lines, Progress, seq_of
 from replay.audit.registry import RegistryScan
 from replay.audit.scan import Options, TraceScan
-from replay.audit.seals import check_seals
+from replay.audit.seals import check_seals, sealing_lines
 from replay.trace.evidence import TraceError, is_compressed, open_evidence, standard_input
 from replay.trace.folder import TraceFile
 from replay.trace.line import MAX_LINE, stored_hash
@@ -148,6 +148,9 @@ def look_at_seals(place: Place, facts: Facts, options: Options) -> None:
             what = "an excerpt" if facts.excerpt else "no trace of this version"
             facts.report("unauthorised", None, f"{what}: no key vouches for it")
     elif vkeys or (not options.chain_only and any(span.signing for span in facts.spans)):
+        if options.chain_only:  # nobody has looked what lines say
+            with opened(place) as (stream, _):
+                facts.sealing = sealing_lines(islice(stream, facts.count))
         with opened(place) as (stream, _):
             check_seals(islice(stream, facts.count), facts, vkeys)
     facts.n_own = len(facts.findings)

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from replay.audit.counts import Recount, Tally, terminal_fields
-from replay.audit.facts import Facts, Item, Output, Spot, State
+from replay.audit.facts import SEALING, Facts, Item, Output, Spot, State
 from replay.audit.writers import converted
 from replay.digest import json_digest
 
@@ -97,6 +97,11 @@ def _item(
     )
 
 
+def _on_seal(facts: Facts, tally: Tally, fields: Mapping[str, Any], spot: Spot) -> None:
+    del tally, fields
+    facts.sealing.append(spot.line)
+
+
 _ACTIONS: Final[dict[str, Callable[[Facts, Tally, Mapping[str, Any], Spot], None]]] = {
     "workflow_start": _on_start,
     "workflow_complete": _on_end,
@@ -107,6 +112,7 @@ _ACTIONS: Final[dict[str, Callable[[Facts, Tally, Mapping[str, Any], Spot], None
     "node_skipped": _on_node,
     "artifact_written": _on_output,
     "node_result": _on_result,
+    **dict.fromkeys(SEALING, _on_seal),
 }
 # As they stand in a line; events of any other type change nothing here.
 ACTING: Final = frozenset(name.encode() for name in _ACTIONS)

@@ -16,7 +16,7 @@ from replay.audit.audit import audit
 from replay.audit.checkpoint import Checkpoint
 from replay.findings import Verdict
 from replay.show.audited import audit_lines
-from replay.trace.line import SUFFIX_LENGTH, seal, stored_hash
+from replay.trace.line import GENESIS, SUFFIX_LENGTH, seal, stored_hash
 from tests.sealing.signed import (
     Signer,
     codes,
@@ -382,3 +382,22 @@ def test_the_beginning_of_a_trace_is_missed_whatever_its_folder_is_called(
 
     report = audit(str(folder))
     assert (report.verdict, report.exit_code()) == (Verdict.TAMPERED, 3)
+
+
+@pytest.mark.parametrize("text", [b'"checkpoint",,', b'"key_rotated"}{', b'"checkpoint\xff"'])
+def test_lines_that_are_no_json_end_no_look_at_seals(
+    signer: Signer, tmp_path: Path, text: bytes
+) -> None:
+    """With --chain, which does not look at what lines say, they were a traceback."""
+    write(tmp_path / "out", 5, signing_key=signer.file)
+    trace = tmp_path / "out" / TRACE
+    previous, made = GENESIS, b""
+    for line in lines_of(trace):
+        body = line[:-SUFFIX_LENGTH].replace(b'"note"', text, 1)
+        whole, previous = seal(previous, body)
+        made += whole
+    trace.write_bytes(made)
+
+    for chain_only in (True, False):
+        report = signer.audit(tmp_path / "out", chain_only=chain_only)
+        assert report.verdict is Verdict.TAMPERED
