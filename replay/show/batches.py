@@ -21,6 +21,7 @@ _MOST_BAD: Final = 20
 _MOST_OTHERS: Final = 20
 _FEW: Final = 10  # files and steps of a batch of which all steps are shown
 _MOST_STEPS: Final = 10  # of a file in which nothing went wrong
+_MOST_REASONS: Final = 10  # lines of what a file or step says it failed of
 _MOST_LOGGED: Final = 3  # warnings and errors of a node that is a step
 _STYLE_OF_LEVEL: Final = {"error": "red", "warning": "yellow"}
 _MOST_TRACEBACK: Final = 40  # lines
@@ -162,14 +163,14 @@ class _Rows:
         """Yield a file, and with it its steps, or a step."""
         steps = unit.steps
         bad = [step for step in steps if step.status in BAD]
-        yield from self._row(unit, "  ", with_error=not bad)
+        yield from self._row(unit, "  ")
         shown = bad if self._in_full else steps
         if not bad:
             shown = [step for step in steps if with_steps or step.reviews or remarks_of(step.view)][
                 :_MOST_STEPS
             ]
         for step in shown:
-            yield from self._row(step, "    ", with_error=True)
+            yield from self._row(step, "    ")
             if self._in_full:
                 yield from _traceback(step, "      ")
         if self._in_full:
@@ -182,7 +183,7 @@ class _Rows:
         self._left_out.append(what)
         return [Piece(f"{indent}and {count_text(count, 'more ' + what)}", "dim")]
 
-    def _row(self, unit: Unit, indent: str, *, with_error: bool) -> Iterator[Line]:
+    def _row(self, unit: Unit, indent: str) -> Iterator[Line]:
         width = self._width + 2 - len(indent)
         status = unit.status
         yield [
@@ -192,9 +193,13 @@ class _Rows:
             Piece(f"  {unit.facts}" if unit.facts else ""),
         ]
         below = f"{indent}  "
-        for text in (unit.error if with_error else "").split("\n"):
-            if text:
-                yield [Piece(f"{below}{harmless(text)}", "red")]
+        # What its steps say stands at them.
+        reasons = [text for reason in unit.own_reasons for text in reason.split("\n") if text]
+        shown = reasons if self._in_full else reasons[:_MOST_REASONS]
+        for text in shown:
+            yield [Piece(f"{below}{harmless(text)}", "red")]
+        if len(shown) < len(reasons):
+            yield self.left_out(len(reasons) - len(shown), "line", below)
         for text in unit.view.get("warnings") or ():
             yield [Piece(f"{below}warning: {harmless(str(text))}", "yellow")]
         # Of a unit that failed they are what it failed of.
