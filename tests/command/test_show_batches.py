@@ -166,6 +166,16 @@ def test_lines_fit_the_terminal_and_times_are_on_it(tmp_path: Path, columns: int
     assert all(re.search("[0-9] m?s( |$)", line) for line in rows)
 
 
+def test_the_narrowest_terminals_show_statuses_and_names(tmp_path: Path) -> None:
+    """Names were cut as if times stood beside them, and cut once more with them."""
+    output, _ = on_terminal("show", record(tmp_path), columns=30)
+    lines = words(COLOUR.sub("", output.decode()).split("\n"))
+
+    assert " failed inputs/data.csv" in lines
+    assert " succeeded Check clas..." in lines
+    assert not [line for line in lines if "....." in line]
+
+
 LONG = "inputs/2026-11-21/measurements-of-the-whole-day-in-one-file.csv"
 
 
