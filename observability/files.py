@@ -65,13 +65,24 @@ def write_beside(path: str | os.PathLike[str], chunks: Iterable[bytes]) -> None:
     stood there before stands there still.
 
     Raises:
-        OSError: It could not be written; a directory stands there.
+        OSError: It could not be written; a directory stands there.  Its `filename` is *path*.
     """
     path = os.fspath(path)
     folder, name = os.path.split(path)
     folder = folder or "."
     # The name may be as long as names may be.
     beside = os.path.join(folder, f".{name[:100]}.{os.urandom(5).hex()}.tmp")
+    try:
+        _write_and_rename(path, beside, chunks)
+    except OSError as error:
+        if error.filename != beside:
+            raise
+        # Nobody has asked for the file beside it.
+        raise OSError(error.errno, error.strerror, path) from None
+    sync_folder(folder)
+
+
+def _write_and_rename(path: str, beside: str, chunks: Iterable[bytes]) -> None:
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
     try:
         with open(fd, "wb", buffering=_BUFFER) as stream:
@@ -84,7 +95,6 @@ def write_beside(path: str | os.PathLike[str], chunks: Iterable[bytes]) -> None:
         with contextlib.suppress(OSError):
             os.unlink(beside)
         raise
-    sync_folder(folder)
 
 
 def sync(fd: int) -> None:

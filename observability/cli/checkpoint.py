@@ -1,12 +1,10 @@
 """`auditfold checkpoint`: an anchor, to keep where nobody who may write the traces can reach."""
 
-import os
-
 import click
 
 from observability.cli.audit import jobs_of
 from observability.cli.errors import ExitCode
-from observability.cli.options import json_option, path_argument
+from observability.cli.options import OutputFile, json_option, path_argument
 from observability.cli.screen import path_text, print_json, print_lines, print_text, write_bytes
 
 
@@ -25,7 +23,7 @@ Examples:
     "-o",
     "--output",
     metavar="FILE",
-    type=click.Path(dir_okay=False),
+    type=OutputFile(),
     help="Write it there, beside and renamed.  [default: stdout]",
 )
 @click.option(
@@ -59,7 +57,7 @@ def command(path: str, *, output: str | None, key: str | None, as_json: bool) ->
     if output is not None:
         from observability.files import write_beside
 
-        write_beside(os.path.abspath(output), [note.encode()])
+        write_beside(output, [note.encode()])
     if as_json:
         found = {"origin": checkpoint.origin, "size": checkpoint.size, "note": note}
         print_json({**found, "root": checkpoint.root.hex(), "file": output and path_text(output)})

@@ -5,7 +5,7 @@ import re
 
 import click
 
-from observability.cli.options import json_option
+from observability.cli.options import OutputFile, json_option
 from observability.cli.screen import path_text, print_json, print_text
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9.-]+")
@@ -17,7 +17,7 @@ _output_option = click.option(
     "--output",
     required=True,
     metavar="FILE",
-    type=click.Path(dir_okay=False),
+    type=OutputFile(),
     help="The file to make (0600); it must not be there.",
 )
 

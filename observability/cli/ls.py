@@ -7,7 +7,8 @@ from observability.cli.options import json_option, path_argument, strict_option
 from observability.cli.reading import exit_code, open_place, say_damage
 from observability.cli.screen import print_json, print_lines, say, width
 from replay.fold.runs import fold
-from replay.show.table import run_row, run_view, table
+from replay.show.run_table import RUN_COLUMNS, run_row, run_view
+from replay.show.table import table
 from replay.trace.host import Hosts
 
 
@@ -36,8 +37,9 @@ def command(path: str, *, as_json: bool, strict: bool) -> ExitCode:
             print_json(run_view(state, folded.standing(state, hosts)))
     else:
         rows = [run_row(state, folded.standing(state, hosts)) for state in folded.runs()]
-        print_lines(table(rows, columns=width()))
-        if not rows and not folded.damage:
+        if rows:
+            print_lines(table(RUN_COLUMNS, rows, width=width()))
+        elif not folded.damage:
             say(f"{path}: no run in its traces")
     say_damage(path, folded)
     return exit_code(folded, strict=strict)

@@ -1,11 +1,13 @@
 """Arguments and options that several commands have, worded once, and how they are completed."""
 
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from os import PathLike
     from pathlib import Path
 
     from click.shell_completion import CompletionItem
@@ -55,6 +57,26 @@ def _run_ids(registry: "Path") -> list[str]:
             if event.run_id is not None:
                 found[event.run_id] = None
     return list(found)
+
+
+class OutputFile(click.Path):
+    """A file to write: a name, and no directory."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False)
+
+    def convert(
+        self,
+        value: "str | PathLike[str]",
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> "str | bytes | PathLike[str]":
+        """Return *value*; fail where it cannot be a file."""
+        if not value:
+            self.fail("want the name of a file", param, ctx)
+        if os.fspath(value).endswith("/"):
+            self.fail(f"{value}: a directory, want a file", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 path_argument = click.argument("path", default=".", metavar="[PATH]", shell_complete=complete_path)

@@ -1,5 +1,6 @@
 """`auditfold report`: the report of one run as a page, as Markdown, as JSON, or as you like it."""
 
+import errno
 import os
 import re
 import stat
@@ -205,6 +206,10 @@ def _check_usage(
             raise click.UsageError("want a file to write: -o report.html, or - and a pipe behind")
     elif not output:
         raise click.UsageError("-o: want the name of a file")
+    elif form != "dir" and (os.path.isdir(output) or output.endswith("/")):
+        raise click.UsageError(
+            f"-o {output}: a directory, want a file; a folder of pages is --format dir"
+        )
     if template is not None and form != "html":
         raise click.UsageError(f"--template: makes the file instead of --format {form}; want one")
     if template is not None and not os.path.isfile(template):
@@ -335,10 +340,25 @@ def _write(output: str, made: Made, *, form: str) -> int:
             with open(output, "wb") as stream:
                 stream.writelines(counted)
         else:
-            os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
+            _make_folder_of(output)
             write_beside(output, counted)
         size += counted.size
     return size
+
+
+def _make_folder_of(output: str) -> None:
+    """Make the folder that a file is to be in.
+
+    Raises:
+        OSError: It cannot be made; its `filename` is the file.
+    """
+    try:
+        os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), output) from error
+    except OSError as error:
+        error.filename = output
+        raise
 
 
 def _write_folder(output: str, made: Made) -> int:

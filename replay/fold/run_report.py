@@ -49,7 +49,7 @@ from replay.trace.events import (
     UnitStatusSet,
     WorkflowStarted,
 )
-from replay.trace.line import MAX_DEPTH, nesting
+from replay.trace.line import MAX_DEPTH, is_too_deep
 from replay.trace.schema import decode_event
 
 
@@ -465,8 +465,9 @@ def _known(state: RunReport, event: Event) -> Any:
 def parsed(raw: bytes) -> Any:
     """Return the JSON value in *raw*; its text if it is beyond what the format allows."""
     try:
-        if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH or nesting(raw) <= MAX_DEPTH:
-            return orjson.loads(raw)
+        found = orjson.loads(raw)
+        if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH or not is_too_deep(found):
+            return found
     except orjson.JSONDecodeError:
         pass
     return raw.decode(errors="backslashreplace")

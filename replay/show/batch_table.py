@@ -4,14 +4,26 @@ A batch is a mapping as `PipelineReport.save` writes it, or as a run's report li
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from replay.show.line import harmless
 from replay.show.page.units import Review, Unit, decision_text, units
-from replay.show.text import STYLE_OF, Line, Piece, cells, count_text, fit_line, pad
+from replay.show.table import Column, table
+from replay.show.text import STYLE_OF, Line, Piece, count_text
 
-COLUMNS: Final = ("type", "parent", "id", "name", "label", "status", "succeeded", "ms", "review")
+_COLUMNS: Final = {
+    "type": Column("TYPE", 4),
+    "parent": Column("PARENT", 8, readable=24),
+    "id": Column("ID", 7, readable=24),
+    "name": Column("NAME", 1, readable=24),
+    "label": Column("LABEL", 3, readable=24),
+    "status": Column("STATUS", 0),
+    "succeeded": Column("SUCCEEDED", 6),
+    "ms": Column("MS", 5),
+    "review": Column("REVIEW", 2, readable=28),
+}
+COLUMNS: Final = tuple(_COLUMNS)
 USUAL: Final = ("type", "name", "label", "status", "succeeded")
 
 _STATUSES: Final = ("failed", "interrupted", "running", "pending", "skipped", "succeeded")
@@ -70,8 +82,8 @@ def batch_table(
     yield [Piece(f"{harmless(str(batch.get('label') or ''))}: {', '.join(_totals(rows))}")]
     if rows:
         yield []
-        for line in _table(rows, shown):
-            yield fit_line(line, columns)
+        texts = [[_cell(row, column) for column in shown] for row in rows]
+        yield from table([_COLUMNS[column] for column in shown], texts, width=columns)
     for row in rows:
         if row["traceback"]:
             yield []
@@ -111,25 +123,9 @@ def _totals(rows: Sequence[Row]) -> Iterator[str]:
         yield f"{said} ({each})" if found else said
 
 
-def _table(rows: Iterable[Row], shown: Sequence[str]) -> Iterator[Line]:
-    texts = [[_text(row[column]) for column in shown] for row in rows]
-    headings = [column.upper() for column in shown]
-    widths = [max(map(cells, column)) for column in zip(headings, *texts, strict=True)]
-    yield [Piece(_line(headings, widths), "dim")]
-    for cells_of in texts:
-        line = [
-            Piece(pad(text, width) + "  ") for text, width in zip(cells_of, widths, strict=True)
-        ]
-        for place, column in enumerate(shown):
-            if column == "status":
-                line[place] = Piece(line[place].text, STYLE_OF.get(cells_of[place], ""))
-        line[-1] = Piece(line[-1].text.rstrip(), line[-1].style)
-        yield line
-
-
-def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
-    padded = (pad(text, width) for text, width in zip(texts, widths, strict=True))
-    return "  ".join(padded).rstrip()
+def _cell(row: Row, column: str) -> Piece:
+    text = _text(row[column])
+    return Piece(text, STYLE_OF.get(text, "") if column == "status" else "")
 
 
 def _text(value: object) -> str:

@@ -21,13 +21,15 @@ _MOST_BAD: Final = 20
 _MOST_OTHERS: Final = 20
 _FEW: Final = 10  # files and steps of a batch of which all steps are shown
 _MOST_STEPS: Final = 10  # of a file in which nothing went wrong
+_MOST_REASONS: Final = 10  # lines of what a file or step says it failed of
 _MOST_LOGGED: Final = 3  # warnings and errors of a node that is a step
 _STYLE_OF_LEVEL: Final = {"error": "red", "warning": "yellow"}
 _MOST_TRACEBACK: Final = 40  # lines
 _WIDEST_NAME: Final = 44
 _NARROWEST_NAME: Final = 12
 _STATUS: Final = len("interrupted")
-_BESIDE_NAME: Final = 2 + _STATUS + 2 + 2 + 9  # indent, status, and time
+_BEFORE_NAME: Final = 2 + _STATUS + 2  # indent and status
+_BESIDE_NAME: Final = _BEFORE_NAME + 2 + 9  # and time
 _FACTS: Final = len("  12 of 12 checks ok")
 _READABLE_NAME: Final = 24
 
@@ -51,7 +53,9 @@ def batch_lines(
     """
     groups = _groups(state, standing, keep_all=failed_only)
     longest = max((group.width() for group in groups.values()), default=0)
-    rows = _Rows(left_out, width=_name_width(longest, columns), in_full=failed_only)
+    width = _name_width(longest, columns)
+    timed = columns is None or width + _BESIDE_NAME <= columns
+    rows = _Rows(left_out, width=width, timed=timed, in_full=failed_only)
     for report in report_heads(state.units, standing.status):
         found = groups.pop(report["unit"], None)
         if found is None and failed_only:
@@ -65,10 +69,15 @@ def batch_lines(
 
 
 def _name_width(longest: int, columns: int | None) -> int:
-    """Return how many columns names get: times always fit, facts where names stay readable."""
+    """Return how many columns names get.
+
+    Times fit on any but the narrowest terminals, facts where names stay readable.
+    """
     if columns is None:
         return min(longest, _WIDEST_NAME)
     room = columns - _BESIDE_NAME
+    if room < _NARROWEST_NAME:
+        return max(0, columns - _BEFORE_NAME)
     width = min(longest, room, max(_WIDEST_NAME, columns // 2))
     if room - _FACTS >= _READABLE_NAME:
         width = min(width, room - _FACTS)
@@ -155,21 +164,22 @@ def _head(report: dict[str, Any]) -> Line:
 class _Rows:
     """Files and steps as lines."""
 
-    def __init__(self, left_out: list[str], *, width: int, in_full: bool) -> None:
-        self._left_out, self._width, self._in_full = left_out, width, in_full
+    def __init__(self, left_out: list[str], *, width: int, timed: bool, in_full: bool) -> None:
+        self._left_out, self._width, self._timed = left_out, width, timed
+        self._in_full = in_full
 
     def unit(self, unit: Unit, *, with_steps: bool) -> Iterator[Line]:
         """Yield a file, and with it its steps, or a step."""
         steps = unit.steps
         bad = [step for step in steps if step.status in BAD]
-        yield from self._row(unit, "  ", with_error=not bad)
+        yield from self._row(unit, "  ")
         shown = bad if self._in_full else steps
         if not bad:
             shown = [step for step in steps if with_steps or step.reviews or remarks_of(step.view)][
                 :_MOST_STEPS
             ]
         for step in shown:
-            yield from self._row(step, "    ", with_error=True)
+            yield from self._row(step, "    ")
             if self._in_full:
                 yield from _traceback(step, "      ")
         if self._in_full:
@@ -182,19 +192,23 @@ class _Rows:
         self._left_out.append(what)
         return [Piece(f"{indent}and {count_text(count, 'more ' + what)}", "dim")]
 
-    def _row(self, unit: Unit, indent: str, *, with_error: bool) -> Iterator[Line]:
+    def _row(self, unit: Unit, indent: str) -> Iterator[Line]:
         width = self._width + 2 - len(indent)
         status = unit.status
         yield [
             Piece(f"{indent}{status:<{_STATUS}}", STYLE_OF.get(status, "")),
             Piece(f"  {pad(fit(unit.name, width), width)}"),
-            Piece(f"  {seconds_text(unit.seconds):>9}", "dim"),
-            Piece(f"  {unit.facts}" if unit.facts else ""),
+            Piece(f"  {seconds_text(unit.seconds):>9}" if self._timed else "", "dim"),
+            Piece(f"  {unit.facts}" if self._timed and unit.facts else ""),
         ]
         below = f"{indent}  "
-        for text in (unit.error if with_error else "").split("\n"):
-            if text:
-                yield [Piece(f"{below}{harmless(text)}", "red")]
+        # What its steps say stands at them.
+        reasons = [text for reason in unit.own_reasons for text in reason.split("\n") if text]
+        shown = reasons if self._in_full else reasons[:_MOST_REASONS]
+        for text in shown:
+            yield [Piece(f"{below}{harmless(text)}", "red")]
+        if len(shown) < len(reasons):
+            yield self.left_out(len(reasons) - len(shown), "line", below)
         for text in unit.view.get("warnings") or ():
             yield [Piece(f"{below}warning: {harmless(str(text))}", "yellow")]
         # Of a unit that failed they are what it failed of.

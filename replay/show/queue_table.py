@@ -7,9 +7,17 @@ from replay.fold.review_queue import Request
 from replay.show.line import harmless
 from replay.show.page.units import Unit, decision_text, remarks_of, review_of
 from replay.show.page.wording import lines, short, value
-from replay.show.text import STYLE_OF, Line, Piece, cells, fit_line, pad, second_text, seconds_text
+from replay.show.table import Column, table
+from replay.show.text import STYLE_OF, Line, Piece, fit_line, second_text, seconds_text
 
-_HEADINGS: Final = ("ID", "RUN", "ASKED (UTC)", "STATE", "WHAT", "WHY")
+_COLUMNS: Final = (
+    Column("ID", 2),
+    Column("RUN", 5),
+    Column("ASKED (UTC)", 4),
+    Column("STATE", 0, readable=12),
+    Column("WHAT", 1, readable=32, keeps_end=True),
+    Column("WHY", 3, readable=40),
+)
 _LONGEST: Final = 60  # characters of a name
 
 
@@ -31,20 +39,18 @@ def request_view(request: Request) -> dict[str, Any]:
 
 
 def queue_table(requests: Sequence[Request], *, columns: int | None) -> Iterator[Line]:
-    """Yield the lines of a table: a heading, then a line a request.
+    """Yield the lines of a table: a heading, then a line a request; none without requests.
 
     Args:
         requests: Those that are shown.
         columns: What a terminal has; None for no limit.
     """
-    if not requests:
-        return
-    rows = [_row(request) for request in requests]
-    widths = [max(map(cells, column)) for column in zip(_HEADINGS, *rows, strict=True)]
-    yield fit_line([Piece(_joined(_HEADINGS, widths), "dim")], columns)
-    for request, row in zip(requests, rows, strict=True):
+    rows = []
+    for request in requests:
         style = "magenta" if request.is_open else ""
-        yield fit_line([Piece(_joined(row, widths), style)], columns)
+        rows.append([Piece(text, style) for text in _row(request)])
+    if rows:
+        yield from table(_COLUMNS, rows, width=columns)
 
 
 def _row(request: Request) -> tuple[str, ...]:
@@ -54,7 +60,7 @@ def _row(request: Request) -> tuple[str, ...]:
         short(request.run_id, _LONGEST),
         "-" if asked is None else second_text(asked),
         _state(request),
-        short(request.name, _LONGEST),
+        short(request.name),
         short(request.view.get("reason") or "-"),
     )
 
@@ -65,10 +71,6 @@ def _state(request: Request) -> str:
         return "open"
     by = short(f"{decision} by {request.view['reviewer']}", _LONGEST)
     return f"open: {by}, changed since" if request.is_open and request.view["stale"] else by
-
-
-def _joined(texts: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(pad(text, width) for text, width in zip(texts, widths, strict=True)).rstrip()
 
 
 def request_lines(request: Request, unit: Unit, *, columns: int | None) -> Iterator[Line]:

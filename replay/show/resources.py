@@ -12,15 +12,14 @@ from replay.fold.run_report import RunReport
 from replay.fold.run_report_views import node_view
 from replay.fold.runs import Standing
 from replay.show.line import harmless
+from replay.show.table import Column, table
 from replay.show.text import (
     STYLE_OF,
     Line,
     Piece,
-    cells,
     count_text,
     fit,
     fit_line,
-    pad,
     seconds_text,
     size_text,
 )
@@ -30,7 +29,6 @@ KEYS: Final[tuple[Key, ...]] = get_args(Key)
 
 _MOST: Final = 20
 _WIDEST_NAME: Final = 48
-_NARROWEST_NAME: Final = 12
 _HEADINGS: Final = ("TIME", "CPU", "PEAK", "GREW", "READ", "WRITTEN")
 # What stands first is what a narrow terminal still shows.
 _COLUMNS: Final[dict[Key, tuple[int, ...]]] = {
@@ -78,23 +76,19 @@ def used_text(used: Mapping[str, Any] | None) -> str:
 def _table(
     views: list[dict[str, Any]], order: tuple[int, ...], columns: int | None
 ) -> Iterator[Line]:
-    rows = [[_cells(view)[n] for n in order] for view in views]
-    heads = [_HEADINGS[n] for n in order]
-    widths = [max(map(len, column)) + 2 for column in zip(heads, *rows, strict=True)]
-    while columns is not None and len(widths) > 1 and sum(widths) + _NARROWEST_NAME > columns:
-        widths.pop()
-    room = _WIDEST_NAME if columns is None else max(_NARROWEST_NAME, columns - sum(widths))
-    names = [fit(_name(view), min(room, _WIDEST_NAME)) for view in views]
-    widest = max(map(cells, ("NODE", *names)))
-
-    def line(name: str, row: list[str]) -> str:
-        shown = (cell.rjust(width) for cell, width in zip(row, widths, strict=False))
-        return pad(name, widest) + "".join(shown)
-
-    yield fit_line([Piece(line("NODE", heads), "dim")], columns)
-    for view, name, row in zip(views, names, rows, strict=True):
+    rows = []
+    for view in views:
         style = "" if view["status"] == "succeeded" else STYLE_OF.get(view["status"], "")
-        yield fit_line([Piece(line(name, row), style)], columns)
+        used = _cells(view)
+        texts = [fit(_name(view), _WIDEST_NAME), *(used[n] for n in order)]
+        rows.append([Piece(text, style) for text in texts])
+    # What they are sorted by is seen on any terminal.
+    first, *others = order
+    numbers = [
+        Column(_HEADINGS[first], 0, is_right=True),
+        *(Column(_HEADINGS[n], rank, is_right=True) for rank, n in enumerate(others, 2)),
+    ]
+    yield from table([Column("NODE", 1, readable=24), *numbers], rows, width=columns)
 
 
 def _cells(view: Mapping[str, Any]) -> tuple[str, ...]:

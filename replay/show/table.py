@@ -1,90 +1,88 @@
-"""The runs under a PATH, one a line: what `auditfold ls` prints."""
+"""Tables for a terminal: one rule for what a narrow one shows.
+
+Columns get their room in the order of their rank.  One that is no longer readable then is left
+out, and with it all that rank behind it; what is left over goes to those that are cut, the first
+in rank first.  So how something stands is seen on any terminal, and what else matters before
+times and ids.
+"""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final, NamedTuple
 
-from replay.fold.run import RunState, duration_seconds
-from replay.fold.runs import Standing
-from replay.show.line import harmless
-from replay.show.text import (
-    STYLE_OF,
-    Line,
-    Piece,
-    cells,
-    count_text,
-    fit_line,
-    pad,
-    second_text,
-    seconds_text,
-)
+from replay.show.text import Line, Piece, cells, fit, fit_end
 
-_HEADINGS: Final = ("RUN", "STEP", "STATUS", "NODES", "STARTED (UTC)", "TIME", "WORKFLOW")
-_STATUS: Final = 2
-# What a narrow terminal does without: a run id says when the run began, a workflow id its step.
-_DISPENSABLE: Final = (4, 1)
+_GAP: Final = 2
 
 
-def run_view(state: RunState, standing: Standing) -> dict[str, Any]:
-    """Return a run as `ls --json` has it."""
-    return {
-        "run_id": state.run_id,
-        "workflow_id": state.workflow_id,
-        "step_number": state.step_number,
-        "status": standing.status,
-        "liveness": standing.liveness,
-        "nodes_completed": state.nodes_completed,
-        "nodes_failed": state.nodes_failed,
-        "events_dropped": state.dropped,
-        "started_at": state.start,
-        "duration_seconds": duration_seconds(state),
-    }
+class Column(NamedTuple):
+    """One column.
+
+    Attributes:
+        heading: What stands above it.
+        rank: Its place among those that get room; 0 is the first.
+        readable: How much of a long text is enough to go by; half of it is shown where there is
+            no room for more.  None for what is shown whole or not at all.
+        keeps_end: The end of a long text says more than its beginning.
+        is_right: Its texts are numbers, which stand below each other by their ends.
+    """
+
+    heading: str
+    rank: int
+    readable: int | None = None
+    keeps_end: bool = False
+    is_right: bool = False
 
 
-def run_row(state: RunState, standing: Standing) -> tuple[str, ...]:
-    """Return a run as the cells of a row."""
-    total = state.nodes_seen if state.total_nodes is None else state.total_nodes
-    failed = f", {state.nodes_failed} failed" if state.nodes_failed else ""
-    lost = f", {count_text(state.dropped, 'event')} lost" if state.dropped else ""
-    assumed = "?" if standing.liveness == "assumed" else ""
-    return (
-        harmless(state.run_id),
-        harmless(state.step_number),
-        standing.status + assumed,
-        f"{state.nodes_completed}/{total}{failed}{lost}",
-        second_text(state.start),
-        seconds_text(duration_seconds(state)),
-        harmless(state.workflow_id),
-    )
-
-
-def table(rows: Sequence[Sequence[str]], *, columns: int | None) -> Iterator[Line]:
+def table(
+    columns: Sequence[Column], rows: Sequence[Sequence[Piece]], *, width: int | None
+) -> Iterator[Line]:
     """Yield the lines of a table: a heading, then a line a row.
 
     Args:
-        rows: Of `run_row`.
-        columns: What a terminal has; None for no limit.
+        columns: In the order in which they stand.
+        rows: As many cells each as there are columns.
+        width: What the terminal has; None for no limit.
     """
-    if not rows:
-        return
-    widths = [max(map(cells, column)) for column in zip(_HEADINGS, *rows, strict=True)]
-    places = _places(widths, columns)
-    heading = "  ".join(pad(_HEADINGS[place], widths[place]) for place in places).rstrip()
-    yield fit_line([Piece(heading, "dim")], columns)
-    for row in rows:
-        style = STYLE_OF.get(row[_STATUS].rstrip("?"), "")
-        line = [
-            Piece(pad(row[place], widths[place]) + "  ", style if place == _STATUS else "")
-            for place in places
-        ]
-        line[-1] = Piece(row[places[-1]])
-        yield fit_line(line, columns)
+    headings = [Piece(column.heading, "dim") for column in columns]
+    natural = [
+        max(cells(cell.text) for cell in column) for column in zip(headings, *rows, strict=True)
+    ]
+    widths = _widths(columns, natural, width)
+    for row in (headings, *rows):
+        yield list(_line(columns, row, widths))
 
 
-def _places(widths: Sequence[int], columns: int | None) -> list[int]:
-    """Return which columns are shown where the terminal has so many *columns*."""
-    places = list(range(len(widths)))
-    for place in _DISPENSABLE:
-        if columns is None or sum(widths[p] + 2 for p in places) - 2 <= columns:
+def _widths(columns: Sequence[Column], natural: Sequence[int], width: int | None) -> dict[int, int]:
+    """Return how wide each column is that is shown, by its place, from left to right."""
+    if width is None or sum(natural) + _GAP * (len(natural) - 1) <= width:
+        return dict(enumerate(natural))
+    found: dict[int, int] = {}
+    left = width
+    for place in sorted(range(len(columns)), key=lambda place: columns[place].rank):
+        readable = columns[place].readable
+        wanted = natural[place] if readable is None else min(natural[place], readable)
+        least = wanted if readable is None else min(wanted, readable // 2)
+        gap = _GAP if found else 0
+        if found and least + gap > left:
             break
-        places.remove(place)
-    return places
+        found[place] = min(wanted, left - gap)
+        left -= found[place] + gap
+    for place, given in found.items():
+        more = max(0, min(natural[place] - given, left))
+        found[place] += more
+        left -= more
+    return dict(sorted(found.items()))
+
+
+def _line(
+    columns: Sequence[Column], row: Sequence[Piece], widths: dict[int, int]
+) -> Iterator[Piece]:
+    for number, (place, width) in enumerate(widths.items()):
+        text, style = row[place]
+        shown = (fit_end if columns[place].keeps_end else fit)(text, width)
+        space = " " * (width - cells(shown))
+        before = " " * _GAP if number else ""
+        if columns[place].is_right:
+            yield from (Piece(before + space), Piece(shown, style))
+        else:
+            yield from (Piece(before), Piece(shown, style), Piece(space))

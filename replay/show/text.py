@@ -129,6 +129,23 @@ def fit(text: str, columns: int | None) -> str:
     return text
 
 
+def fit_end(text: str, columns: int) -> str:
+    """Return *text*, cut to *columns* with `...` at its beginning where it is longer.
+
+    >>> fit_end("inputs/late.csv", 11), fit_end("short", 8)
+    ('...late.csv', 'short')
+    """
+    left = cells(text)
+    if left <= columns:
+        return text
+    room = max(0, columns - len(_ELLIPSIS))
+    place = 0
+    while left > room:
+        left -= _cells_of(text[place])
+        place += 1
+    return (_ELLIPSIS + text[place:])[:columns] if room else _ELLIPSIS[:columns]
+
+
 def fit_line(line: Iterable[Piece], columns: int | None) -> list[Piece]:
     """Return *line*, cut to *columns*."""
     if columns is None:

@@ -190,6 +190,42 @@ def test_wrong_usage_is_said_before_anything_is_done(
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.parametrize("form", [["--format", form] for form in ("html", "md", "json")])
+@pytest.mark.parametrize("name", ["made", "made/", "new/"])
+def test_a_directory_in_place_of_the_file_is_wrong_usage(
+    out: Path, tmp_path: Path, name: str, form: list[str]
+) -> None:
+    """It was said of a temporary file beside it, which was none: `.made.d5f1.tmp`."""
+    (tmp_path / "made").mkdir()
+    done = auditfold("report", out, "-o", name, *form, cwd=tmp_path)
+
+    assert done.returncode == ExitCode.USAGE
+    said = (
+        f"auditfold report: -o {name}: a directory, want a file; a folder of pages is --format dir"
+    )
+    assert done.stderr.decode() == f"{said}. See: auditfold report --help\n"
+    assert list((tmp_path / "made").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("/dev/null/x.html", "not a directory"),
+        ("/dev/null/a/x.html", "not a directory"),
+        ("/proc/auditfold.html", "no such file or directory"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_said_of_the_file_that_was_wanted(
+    out: Path, name: str, said: str
+) -> None:
+    if not Path("/proc").is_dir() and name.startswith("/proc"):
+        pytest.skip("no /proc")
+    done = auditfold("report", out, "-o", name)
+
+    assert done.returncode == ExitCode.ENVIRONMENT
+    assert done.stderr.decode() == f"auditfold report: {name}: {said}\n"
+
+
 def test_a_terminal_is_not_filled_with_a_page(out: Path) -> None:
     shown, code = on_terminal("report", out)
 

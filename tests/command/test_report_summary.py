@@ -10,7 +10,7 @@ import pytest
 
 from observability.cli.errors import ExitCode
 from replay.show.batch_table import COLUMNS
-from tests.command.running import auditfold, environment
+from tests.command.running import auditfold, environment, on_terminal
 
 PROGRAM = """
 from observability import ExecutionObserver, FileReport, PipelineReport, StepReport
@@ -72,6 +72,21 @@ def test_each_column_can_be_shown_by_itself(folder: Path, column: str) -> None:
     done = auditfold("report-summary", "out", f"--show-{column}", cwd=folder)
 
     assert done.stdout.decode().split("\n")[3] == column.upper()
+
+
+@pytest.mark.parametrize("columns", [20, 30, 80])
+def test_a_status_is_seen_on_any_terminal(folder: Path, columns: int) -> None:
+    """With all columns, a table of 80 or less had no status."""
+    every = [f"--show-{column}" for column in COLUMNS]
+    shown, _ = on_terminal(
+        "report-summary", "out", *every, cwd=folder, columns=columns, env={"NO_COLOR": "1"}
+    )
+    lines = shown.decode().splitlines()[3:8]
+
+    assert max(map(len, lines)) <= columns
+    at = lines[0].index("STATUS")
+    found = [line[at : at + 9].rstrip() for line in lines[1:]]
+    assert found == ["succeeded", "failed", "succeeded", "failed"]
 
 
 def test_columns_hold_what_they_are_called_after(folder: Path) -> None:

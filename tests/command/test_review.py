@@ -164,6 +164,31 @@ def test_what_is_open_is_listed_until_it_is_decided(tmp_path: Path) -> None:
     assert_sound(out)
 
 
+def listed(out: Path, columns: int) -> list[str]:
+    shown, _ = on_terminal(
+        "review", "list", "--all", "--path", out, columns=columns, env={"NO_COLOR": "1"}
+    )
+    return [line.rstrip() for line in shown.decode().splitlines()]
+
+
+def test_a_narrow_terminal_shows_what_is_to_be_decided_and_why(tmp_path: Path) -> None:
+    """On 80 columns there were ids and times, and of what and why at most the beginning."""
+    out = run(tmp_path)
+    done(out, "review", "approve", "b.csv", "--by", "anna")
+    (ident, other) = (one["id"] for one in queue(out, "--all"))
+
+    assert listed(out, 80) == [
+        "ID            STATE             WHAT                    WHY",
+        f"{ident}  open              in/a.csv:Check balance  two rows only",
+        f"{other}  approved by anna  in/b.csv                odd name",
+    ]
+    assert listed(out, 30) == [
+        "STATE         WHAT",
+        "open          ...Check balance",
+        "approved ...  in/b.csv",
+    ]
+
+
 def test_a_decision_stands_in_every_report(tmp_path: Path) -> None:
     out = run(tmp_path)
     said = done(out, "review", "approve", "balance", "--by", "anna", "--reason", "both are right")

@@ -43,9 +43,9 @@ with ExecutionObserver("step_06_batch", "out", use_tqdm=False) as observer:
 """
 
 
-def record(folder: Path, *arguments: str) -> Path:
+def record(folder: Path, *arguments: str, program: str = BATCH) -> Path:
     subprocess.run(
-        [sys.executable, "-c", BATCH, *(arguments or ["0"])],
+        [sys.executable, "-c", program, *(arguments or ["0"])],
         cwd=folder,
         env=environment(),
         capture_output=True,
@@ -96,6 +96,46 @@ def test_failed_shows_what_failed_with_its_traceback(tmp_path: Path) -> None:
     assert not [line for line in lines if "inputs/a.csv" in line or "No node failed" in line]
 
 
+STOPPED = """
+import sys
+from observability import ExecutionObserver, PipelineReport, file_step, pipeline_file
+with ExecutionObserver("step_06_batch", "out", use_tqdm=False):
+    report = PipelineReport(label="batch")
+    with pipeline_file(report, "a.csv") as file:
+        with file_step(file, "look") as step:
+            step.add_check("rows", False, "1 of 2")
+        for n in range(int(sys.argv[1])):
+            file.error(f"noted {n}")
+        raise OSError("disk on fire")
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["--failed"]])
+def test_what_stopped_a_file_is_told_before_its_steps_that_failed(
+    tmp_path: Path, more: list[str]
+) -> None:
+    """Where a step had failed, the exception that stopped the file was not told at all."""
+    lines = words(shown(*more, record(tmp_path, "1", program=STOPPED)))
+    begin = lines.index(" failed a.csv 1 of 1 step")
+
+    assert lines[begin + 1 : begin + 5] == [
+        " OSError: disk on fire",
+        " noted 0",
+        " failed look 0 of 1 check ok",
+        " check rows: 1 of 2",
+    ]
+
+
+def test_many_reasons_leave_room_for_the_steps(tmp_path: Path) -> None:
+    out = record(tmp_path, "30", program=STOPPED)
+    lines, every = words(shown(out)), words(shown("--failed", out))
+
+    begin = lines.index(" and 21 more lines")
+    assert lines[begin - 10] == " OSError: disk on fire"
+    assert lines[begin + 1] == " failed look 0 of 1 check ok"
+    assert " noted 29" in every
+
+
 def test_what_ran_when_the_program_was_killed_was_interrupted(tmp_path: Path) -> None:
     lines = words(shown(record(tmp_path, "0", "kill")))
 
@@ -124,6 +164,16 @@ def test_lines_fit_the_terminal_and_times_are_on_it(tmp_path: Path, columns: int
     rows = [line for line in lines if re.match(" +(failed|succeeded) +[A-Zi]", line)]
     assert len(rows) == 9
     assert all(re.search("[0-9] m?s( |$)", line) for line in rows)
+
+
+def test_the_narrowest_terminals_show_statuses_and_names(tmp_path: Path) -> None:
+    """Names were cut as if times stood beside them, and cut once more with them."""
+    output, _ = on_terminal("show", record(tmp_path), columns=30)
+    lines = words(COLOUR.sub("", output.decode()).split("\n"))
+
+    assert " failed inputs/data.csv" in lines
+    assert " succeeded Check clas..." in lines
+    assert not [line for line in lines if "....." in line]
 
 
 LONG = "inputs/2026-11-21/measurements-of-the-whole-day-in-one-file.csv"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from observability.cli.errors import ExitCode
 from observability.signing.keys import SigningKey, write_certified, write_key
 from tests.command.running import auditfold, on_terminal
 from tests.sealing.signed import lines_of, write
@@ -216,6 +217,23 @@ def test_an_endless_note_is_refused(out: Path) -> None:
 
     assert done.returncode == 2
     assert b"over 64000000 bytes" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["checkpoint", "key new"])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("", "want the name of a file"), ("made", "'made' is a directory"), ("x/", "x/: a directory")],
+)
+def test_what_is_no_name_of_a_file_is_wrong_usage(
+    out: Path, tmp_path: Path, command: str, name: str, said: str
+) -> None:
+    (tmp_path / "made").mkdir()
+    place = [out] if command == "checkpoint" else []
+    done = auditfold(*command.split(), *place, "-o", name, cwd=tmp_path)
+
+    assert done.returncode == ExitCode.USAGE
+    assert said in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
 
 
 def test_no_anchor_is_made_of_what_was_tampered_with(out: Path) -> None:

@@ -229,11 +229,47 @@ def test_what_a_check_said_is_said_once() -> None:
     (unit,) = units("file", [file])
 
     assert unit.error.split("\n") == [
+        "of its own",
         "Load: Check 'rows' failed",
         "Sort: bad order",
         "check order: 2 differ",
-        "of its own",
     ]
+
+
+def stopped_file(error: str) -> dict[str, Any]:
+    """Return a file that an exception stopped after one of its steps had failed."""
+    check = made.step("Look", status="failed", errors=["disk", "1 of 2"])
+    check["checks"] = [{"name": "rows", "ok": False, "detail": "1 of 2"}]
+    kind = error.partition("(")[0]
+    errors = ["noted before", "disk; 1 of 2", "disk on", f"{kind}: {error}"]
+    file = made.file("a.csv", status="failed", errors=errors, steps=[check])
+    file["metadata"] = {"traceback": f'Traceback:\n  File "a.py"\nmodule.{kind}: {error}\n'}
+    return file
+
+
+def test_the_exception_that_stopped_a_file_comes_first_and_its_steps_last() -> None:
+    """Steps that failed came first, and a text that stands inside of theirs was left out."""
+    (unit,) = units("file", [stopped_file("disk on fire")])
+
+    assert unit.reasons == [
+        "disk on fire: disk on fire",
+        "noted before",
+        "disk on",
+        "Look: disk\ncheck rows: 1 of 2",
+    ]
+
+
+def test_a_long_reason_leaves_room_for_those_behind_it() -> None:
+    """A long reason pushed the others out of what a page says first."""
+    report = made.head(status="failed", files=[stopped_file("x" * 5000)])
+    found = page(report)
+    (problem,) = page_of(report, tree_of(report), None).problems
+
+    begin, *rest = problem.error.split("\n")
+    assert begin.startswith("x" * 200)
+    assert begin.endswith("... (10,002 characters)")
+    assert rest == ["noted before", "disk on", "Look: disk", "check rows: 1 of 2"]
+    assert problem.error in found.text
 
 
 def test_a_decided_request_does_not_await_review_and_a_stale_one_does() -> None:

@@ -35,7 +35,7 @@ def test_what_failed_and_what_awaits_review_come_first() -> None:
     found = text(made.nested())
 
     assert found.startswith("# `step_04_convert`: failed\n")
-    assert found.index("`Feature extraction: NaN values found") < found.index("## What awaits")
+    assert found.index("Feature extraction: NaN values found") < found.index("## What awaits")
     assert "- `inputs/data.csv` / `Check class balance`: `Minor skew detected`" in found
     assert "| failed | `index #0` | 8.0 ms |" in found
     assert f"`{made.DIGEST}`" in found

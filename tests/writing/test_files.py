@@ -71,6 +71,15 @@ def test_a_folder_in_its_place_is_an_error_and_stays(tmp_path: Path) -> None:
     assert not holds(path, [])
 
 
+def test_an_error_is_about_the_file_and_not_about_the_one_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "x"
+
+    with pytest.raises(FileNotFoundError) as raised:
+        write_beside(path, [b"new"])
+
+    assert (raised.value.filename, raised.value.filename2) == (str(path), None)
+
+
 def test_a_name_may_be_as_long_as_names_may_be(tmp_path: Path) -> None:
     path = tmp_path / ("é" * 127)
     write_beside(path, [b"x"])

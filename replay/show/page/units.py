@@ -112,27 +112,50 @@ class Unit(NamedTuple):
 
     @property
     def error(self) -> str:
-        """The reason of a failure in a few words; empty if there is none."""
+        """The reasons of a failure, a line or more each; empty if there is none."""
+        return "\n".join(self.reasons)
+
+    @property
+    def reasons(self) -> list[str]:
+        """What it failed of: first what it says itself, then what its steps say."""
+        of_steps = [f"{step.name}: {step.error or step.status}" for step in self._bad_steps]
+        return list(dict.fromkeys([*self.own_reasons, *of_steps]))
+
+    @property
+    def own_reasons(self) -> list[str]:
+        """The same without what its steps say: first the exception that stopped it."""
         view = self.view
         if view.get("error") is not None:
             kind = self._last_attempt.get("error_type")
-            return f"{kind}: {view['error']}" if kind else str(view["error"])
+            return [f"{kind}: {view['error']}" if kind else str(view["error"])]
         if self.status not in BAD:
-            return ""
-        # What a step says comes first: a file often says only that one of its steps failed.
-        said = [f"{step.name}: {step.error or step.status}" for step in self._bad_steps]
+            return []
+        bad_checks = [check for check in view.get("checks") or () if not check.get("ok")]
         checks = [
             f"check {check.get('name')}: {check['detail']}"
             if check.get("detail")
-            else f"Check {str(check.get('name'))!r} failed"
-            for check in view.get("checks") or ()
-            if not check.get("ok")
+            else _check_failed(check)
+            for check in bad_checks
         ]
         # What an end adds to the errors is what steps and checks have said, of a step in a row.
-        whole = "\n".join([*said, *checks])
-        texts = [str(text) for text in view.get("errors") or () if text]
-        own = [text for text in texts if any(part not in whole for part in text.split("; "))]
-        return "\n".join(dict.fromkeys([*said, *own, *checks]))
+        known = {str(check.get("detail") or _check_failed(check)) for check in bad_checks}
+        for step in self._bad_steps:
+            known.update(_told_again(step.view))
+        texts = dict.fromkeys(str(text) for text in view.get("errors") or () if text)
+        own = [
+            text
+            for text in texts
+            if text not in known and any(part not in known for part in text.split("; "))
+        ]
+        if len(own) > 1 and self._was_stopped_by(own[-1]):
+            own.insert(0, own.pop())
+        return [*own, *checks]
+
+    def _was_stopped_by(self, error: str) -> bool:
+        """Return whether it is the exception of the traceback, which may name a module before."""
+        first = error.partition("\n")[0]
+        lines = self.own_traceback.split("\n")
+        return any(line == first or line.endswith(f".{first}") for line in lines)
 
     @property
     def traceback(self) -> str:
@@ -300,6 +323,20 @@ def decision_text(review: Review) -> str:
     stale = "; changed since" if review.stale else ""
     still = ", so open again" if review.stale and review.is_open else ""
     return f"review: {review.decision}{by}{at}{stale}{still}"
+
+
+def _told_again(step: View) -> Iterator[str]:
+    """Yield what may stand again among the errors of the file that a step is in."""
+    for text in step.get("errors") or ():
+        yield str(text)
+        yield from str(text).split("; ")
+    for check in step.get("checks") or ():
+        yield str(check.get("detail") or _check_failed(check))
+    yield f"Step {step.get('id')!r} failed"
+
+
+def _check_failed(check: View) -> str:
+    return f"Check {str(check.get('name'))!r} failed"
 
 
 def checks_fact(view: View) -> Iterator[str]:

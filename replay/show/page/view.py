@@ -226,7 +226,7 @@ class _Survey:
         return [
             Problem(
                 status=key[0],
-                error=lines(self._found[key][0].error, _MOST_OF_AN_ERROR),
+                error=_reasons_text(self._found[key][0].reasons),
                 same=key not in self._differ,
                 traceback=last_lines(self._found[key][0].traceback),
                 units=self._found[key],
@@ -241,6 +241,15 @@ class _Survey:
 
     def _ordered(self) -> list[tuple[str, str]]:
         return sorted(self._found, key=lambda key: _ORDER.index(key[0]))
+
+
+def _reasons_text(reasons: Sequence[str]) -> str:
+    """Return them cut so that a long one leaves room for those behind it."""
+    first, rest = "".join(reasons[:1]), "\n".join(reasons[1:])
+    if not rest:
+        return lines(first, _MOST_OF_AN_ERROR)
+    most = _MOST_OF_AN_ERROR // 2
+    return f"{lines(first, most)}\n{lines(rest, most)}"
 
 
 def outputs_of(head: View, audited: Audited | None) -> Iterator[Output]:
