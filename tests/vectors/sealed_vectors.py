@@ -57,9 +57,8 @@ class SignedWriter(Writer):
     ) -> None:
         """Append `writer_opened` with a certificate *by* somebody, *of* a writer."""
         certificate = certify(self.key(0), by, writer=of)
-        signing = {"key": str(self.key(0).verifier), "certificate": certificate}
-        if end_signed:
-            signing |= {"end_signed": True}
+        said = {"end_signed": True} if end_signed else {}
+        signing = {"key": str(self.key(0).verifier), "certificate": certificate, **said}
         self.open(signing=signing, **payload)
 
     def rotate(self) -> None:
