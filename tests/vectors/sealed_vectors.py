@@ -47,22 +47,36 @@ class SignedWriter(Writer):
         """Return the key of that number, from 0."""
         return key_of(f"{self.id}/{epoch}", f"auditfold/{self.id}")
 
-    def sign(self, *, by: SigningKey = OPERATOR, of: str | None = ALICE, **payload: Any) -> None:
+    def sign(
+        self,
+        *,
+        by: SigningKey = OPERATOR,
+        of: str | None = ALICE,
+        end_signed: bool = False,
+        **payload: Any,
+    ) -> None:
         """Append `writer_opened` with a certificate *by* somebody, *of* a writer."""
         certificate = certify(self.key(0), by, writer=of)
-        signing = {"key": str(self.key(0).verifier), "certificate": certificate}
+        said = {"end_signed": True} if end_signed else {}
+        signing = {"key": str(self.key(0).verifier), "certificate": certificate, **said}
         self.open(signing=signing, **payload)
 
     def rotate(self) -> None:
         """Append `key_rotated`."""
         self.put("key_rotated", key=str(self.key(self._epoch + 1).verifier))
 
-    def check(self, *, last: bool = False, by: SigningKey | None = None, size: int = 0) -> None:
-        """Append `checkpoint`; *by* another key or of another size where that is the point."""
+    def check(
+        self, *, last: bool = False, by: SigningKey | None = None, size: int = 0, end: bool = False
+    ) -> None:
+        """Append `checkpoint`; *by* another key or of another size where that is the point.
+
+        The operator signs the *last*, the next key too what is the *end* of a writer that says so.
+        """
         lines = lines_of(self.file.data)[self._begin :]
         hashes = [orjson.loads(line)["hash"] for line in lines]
         text = Checkpoint(f"auditfold/{self.id}", size or len(hashes), root(hashes)).text()
         signed = (by or self.key(self._epoch)).sign(text) + (OPERATOR.sign(text) if last else "")
+        signed += self.key(self._epoch + 1).sign(text) if end else ""
         self.note = f"{text}\n{signed}"
         self.put("checkpoint", note=self.note)
         self._epoch += 1
@@ -130,6 +144,54 @@ def checkpoint_after_256(v: Vector) -> None:
     w.seal(last=True)
     w.close()
     finish(v, out, head=w.note)
+
+
+def _with_signed_end(out: Out) -> SignedWriter:
+    """Return a writer that has said that its end will be signed, with one checkpoint."""
+    w = SignedWriter(out)
+    w.sign(of=None, end_signed=True)
+    w.start()
+    w.seal()
+    w.node("orders", 0)
+    return w
+
+
+@vector("sealed")
+def end_signed(v: Vector) -> None:
+    """The checkpoint of the end is signed by the next key too, as the opening has said."""
+    out = Out()
+    w = _with_signed_end(out)
+    w.succeed("orders", 0, rows=1197)
+    w.complete(orders=0.5)
+    w.rotate()
+    w.check(end=True)
+    w.close()
+    finish(v, out, head=w.note)
+
+
+@vector("sealed")
+def closed_at_an_earlier_checkpoint(v: Vector) -> None:
+    """A run was cut off at a checkpoint that is not that of its end, and closed there."""
+    out = Out()
+    w = SignedWriter(out)
+    w.sign(of=None, end_signed=True)
+    w.start()
+    w.seal()
+    w.close()
+    finish(v, out, head=w.note)
+    v.find("unsealed", 5, path=TRACE)
+
+
+@vector("sealed")
+def closing_lines_of_another_run(v: Vector) -> None:
+    """What closes a writer, which nothing covers, was given the name of another run."""
+    out = Out()
+    w = _with_signed_end(out)
+    w.rotate()
+    w.check(end=True)
+    SignedWriter(out, run_of=BOB).close()
+    finish(v, out, head=w.note)
+    v.find("unsealed", 8, path=TRACE)
 
 
 @vector("sealed")
