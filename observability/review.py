@@ -155,7 +155,9 @@ def choose_target(state: RunReport, part: str) -> Target:
         UnclearError: None, or several.
     """
     targets = list(targets_of(state))
-    meant = choose_named(targets, part)
+    # Of FILE:STEP one is empty, as of a shell variable that is not set: no part of another name.
+    is_half = part.startswith(":") or part.endswith(":")
+    meant = choose_named([one for one in targets if not is_half or part in one.names], part)
     if len(meant) != 1:
         names = [short(one.name) for one in meant]
         raise UnclearError(part, names, among=[short(one.name) for one in targets])

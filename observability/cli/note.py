@@ -35,14 +35,14 @@ def command(target: str, text: str, *, by: str | None, path: str, as_json: bool)
     from replay.fold.review_queue import UnclearError
 
     who = author_of(by)
+    run, part = _parts(target)
     if not text.strip():
         raise click.UsageError("TEXT is empty; nothing was recorded")
     _, sources = open_place(path)
     index = fold(sources)
     say_damage(path, index)
     exit_code(index, strict=False)
-    run, _, part = target.partition(":")
-    head = choose_run(path, index, run)
+    head = choose_run(path, index, run, given_as="TARGET")
     try:
         recorded = add_note(path, head.run_id, part, text, author=who)
     except UnclearError as error:
@@ -55,3 +55,22 @@ def command(target: str, text: str, *, by: str | None, path: str, as_json: bool)
     else:
         say(f"noted: {target} in run {head.run_id}")
     return say_failures(recorded)
+
+
+def _parts(target: str) -> tuple[str, str]:
+    """Return RUN, and what of it is meant: empty for the run itself.
+
+    Raises:
+        click.UsageError: One of them is empty, as of a shell variable that is not set.
+    """
+    run, colon, part = target.partition(":")
+    if not target.strip():
+        raise click.UsageError("TARGET is empty, want RUN or RUN:FILE; nothing was recorded")
+    if not run.strip():
+        raise click.UsageError(f"TARGET {target}: no RUN before the colon; nothing was recorded")
+    if colon and not part.strip():
+        raise click.UsageError(
+            f"TARGET {target}: nothing behind the colon; the run itself is {run}; "
+            "nothing was recorded"
+        )
+    return run, part

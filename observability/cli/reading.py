@@ -65,8 +65,16 @@ def exit_code(folded: Fold[Any], *, strict: bool) -> ExitCode:
     return ExitCode.EVIDENCE if strict and folded.damage else ExitCode.DONE
 
 
-def choose_run(path: str, folded: Fold[RunState], run: str) -> RunState | Frozen:
-    """Return the run that `--run` means under *path*.
+def choose_run(
+    path: str, folded: Fold[RunState], run: str, *, given_as: str = "--run"
+) -> RunState | Frozen:
+    """Return the run that RUN means under *path*.
+
+    Args:
+        path: PATH.
+        folded: Its runs.
+        run: RUN.
+        given_as: What of the command line has it, for messages.
 
     Raises:
         click.UsageError: None, or several.
@@ -78,4 +86,4 @@ def choose_run(path: str, folded: Fold[RunState], run: str) -> RunState | Frozen
     try:
         return choose(heads, run)
     except RunChoiceError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(f"{given_as} {run}: {error.reason}") from None

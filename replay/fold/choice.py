@@ -36,6 +36,7 @@ class RunChoiceError(LookupError):
     Attributes:
         run: What was asked for.
         candidates: Ids of the runs that it could mean, newest first.
+        reason: What is wrong with it, and what to do.
     """
 
     def __init__(self, run: str, candidates: list[str]) -> None:
@@ -46,7 +47,8 @@ class RunChoiceError(LookupError):
             said = f"{len(candidates)} runs have that in their ids: {some}"
         else:
             said = "no such run; want latest, a step number, or a part of a run id"
-        super().__init__(f"--run {run}: {said}. List them: auditfold ls")
+        self.reason = f"{said}. List them: auditfold ls"
+        super().__init__(f"--run {run}: {self.reason}")
 
 
 def choose(runs: Iterable[AnyCandidate], run: str) -> AnyCandidate:

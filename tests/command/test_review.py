@@ -304,6 +304,27 @@ def test_an_unclear_target_of_a_note_lists_what_it_could_mean(tmp_path: Path) ->
     assert "TEXT is empty" in refused(out, "note", "latest", " ", "--by", "a")
 
 
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("", "TARGET is empty, want RUN or RUN:FILE"),
+        (" ", "TARGET is empty"),
+        ("latest:", "TARGET latest:: nothing behind the colon; the run itself is latest"),
+        ("latest: ", "nothing behind the colon"),
+        (":b.csv", "TARGET :b.csv: no RUN before the colon"),
+        ("latest:a.csv:", "TARGET 'a.csv:': no such name; there is "),
+        ("latest::Check balance", "TARGET ':Check balance': no such name; there is "),
+        ("zz:b.csv", "TARGET zz: no such run; want latest, a step number, or a part of a run id"),
+        ("zz", "TARGET zz: no such run"),
+    ],
+)
+def test_a_target_with_an_empty_part_or_without_a_run_is_wrong_usage(
+    tmp_path: Path, target: str, said: str
+) -> None:
+    """With an empty variable behind the colon a note went to the run, or to another step."""
+    assert said in refused(run(tmp_path), "note", target, "x", "--by", "anna")
+
+
 def test_a_trace_of_the_older_layout_is_not_decided_about(tmp_path: Path) -> None:
     trace = tmp_path / "out" / "audit" / "step_04" / "trace_04.jsonl"
     trace.parent.mkdir(parents=True)

@@ -214,3 +214,35 @@ def test_a_page_can_be_printed(tmp_path: Path) -> None:
     look(written(tmp_path, "nested"), "--no-pdf-header-footer", f"--print-to-pdf={printed}")
 
     assert printed.read_bytes().startswith(b"%PDF")
+
+
+def n_printed_pages(page: Path) -> int:
+    printed = page.with_suffix(".pdf")
+    look(page, "--no-pdf-header-footer", f"--print-to-pdf={printed}")
+    return len(re.findall(rb"/Type\s*/Page\b", printed.read_bytes()))
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_what_stands_behind_more_is_printed(tmp_path: Path, *, scripts: bool) -> None:
+    """On paper nobody could open "35 more that differ from these": they were not told."""
+    report = made.head(status="failed")
+    report["nodes"] = [
+        made.node(chr(ord("a") + n % 26) * (n // 26 + 1), status="failed", error="x" * (n + 1))
+        for n in range(40)
+    ]
+    tree, audit = tree_of(report), made.audited()
+    text = html(report, tree, page_of(report, tree, audit), audited=audit).text.decode()
+    if not scripts:
+        text = re.sub("<script>.*?</script>", "", text, flags=re.DOTALL)
+    closed, opened = tmp_path / "closed.html", tmp_path / "opened.html"
+    closed.write_text(text, encoding="utf-8")
+    opened.write_text(text.replace('class="rest"', 'class="rest" open'), encoding="utf-8")
+    without = tmp_path / "without.html"
+    without.write_text(
+        re.sub(
+            '<details class="rest">.*?</details>\\s*</section>', "</section>", text, flags=re.DOTALL
+        ),
+        encoding="utf-8",
+    )
+
+    assert n_printed_pages(closed) == n_printed_pages(opened) > n_printed_pages(without)

@@ -94,6 +94,10 @@
     if (details) details.open = true;
     row.scrollIntoView();
   };
+  // Where the style sheet cannot: browsers without ::details-content.
+  addEventListener("beforeprint", () => {
+    for (const rest of document.querySelectorAll(".rest")) rest.open = true;
+  });
   addEventListener("hashchange", reveal);
   reveal();
 })();
