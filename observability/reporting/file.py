@@ -170,7 +170,7 @@ class FileReport(ReportBase, WithSteps):
 
         Raises:
             ValueError: There are *max_steps* already, or it stands elsewhere.
-            TypeError: It is no step.
+            TypeError: It is neither a step nor of a kind of one's own; files stand in batches.
         """
         if len(self.own_steps) >= max_steps and getattr(step, "parent", None) is not self:
             raise ValueError(f"Reached maximum number of steps: {max_steps}")

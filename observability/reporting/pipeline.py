@@ -171,10 +171,8 @@ class PipelineReport(WithSteps):
 
         Raises:
             ValueError: It stands elsewhere.
-            TypeError: It is no step.
+            TypeError: It is neither a step nor of a kind of one's own.
         """
-        if getattr(step, "KIND", None) == FILE:
-            raise TypeError("append_step: got a FileReport; want append_file")
         self.attach(step, ReportBase)
         self._let_go(step)
         return self

@@ -186,9 +186,7 @@ class WithSteps(LiveUnit):
 
     def attach(self, unit: Any, kind: type[ReportBase]) -> None:
         """Let *unit* stand here, under an id that is free, and end it."""
-        if not isinstance(unit, kind):
-            want = "FileReport" if kind.KIND == FILE else "StepReport"
-            raise TypeError(f"got {type(unit).__name__}, want a {want}")
+        refuse_other(unit, kind)
         if unit.parent is self:
             unit.end()
             return
@@ -234,6 +232,17 @@ class WithSteps(LiveUnit):
     def last_step(self) -> StepReport | None:
         """Return the step that began last, None if there is none."""
         return self.own_steps[-1] if self.own_steps else None
+
+
+def refuse_other(unit: Any, kind: type[ReportBase]) -> None:
+    """Raise TypeError unless *unit* may be attached where *kind* stands; files are no steps."""
+    if kind.KIND == FILE:
+        if not isinstance(unit, kind):
+            raise TypeError(f"append_file: got {type(unit).__name__}, want a FileReport")
+    elif not isinstance(unit, ReportBase) or unit.KIND == FILE:
+        got = type(unit).__name__
+        advice = "; a file is appended to a batch, by append_file" if got == "FileReport" else ""
+        raise TypeError(f"append_step: got {got}, want a StepReport{advice}")
 
 
 def label_and_id(

@@ -55,6 +55,7 @@ def quiet(out: Path, **how: Any) -> ExecutionObserver:
 
 _REPORT = PipelineReport("p")
 _STEP = StepReport("s")
+_FILE = FileReport("f")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,11 @@ _STEP = StepReport("s")
         (lambda: StepReport("a", errors={"a": 1}), "errors: got dict, want a list"),
         (lambda: setattr(_STEP, "metadata", [1]), "metadata: got list, want a mapping"),
         (lambda: setattr(_STEP, "started_at", 5), "started_at: got 5, want a datetime"),
-        (lambda: _REPORT.append_step("s"), "got str, want a StepReport"),  # type: ignore[arg-type]
+        (lambda: _REPORT.append_step("s"), "append_step: got str, want a StepReport"),  # type: ignore[arg-type]
+        (lambda: _REPORT.append_step(_FILE), "a file is appended to a batch, by append_file"),  # type: ignore[arg-type]
+        (lambda: _REPORT.append_file(_STEP), "append_file: got StepReport, want a FileReport"),  # type: ignore[arg-type]
+        (lambda: _REPORT.append_step(_REPORT), "got PipelineReport, want a StepReport"),  # type: ignore[arg-type]
+        (lambda: _FILE.append_step(_REPORT), "append_step: got PipelineReport, want a Step"),  # type: ignore[arg-type]
         (lambda: use_settings(5).__enter__(), "got int, want WatcherSettings"),  # type: ignore[arg-type]
         (lambda: set_global_settings("x"), "got str, want WatcherSettings"),  # type: ignore[arg-type]
         (lambda: WatcherSettings(capture_streams="no"), "capture_streams: got 'no', want True"),  # type: ignore[arg-type]
@@ -89,6 +94,21 @@ def test_a_value_of_another_type_is_refused_at_once_and_by_name(
 
     assert said in str(found.value)
     assert (current_settings(), _STEP.model_dump(exclude=["duration_ms"])) == before
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["observed", "plain"])
+def test_a_file_stands_in_no_file_nor_in_itself(memory: Path, inside: bool) -> None:
+    """A file took itself as a step, and could not be dumped any more; another one was lost."""
+    with quiet(memory) if inside else contextlib.nullcontext():
+        outer, inner = FileReport("outer"), FileReport("inner")
+        before = outer.model_dump(exclude=["duration_ms"])
+
+        for unit in (outer, inner):
+            with pytest.raises(TypeError, match="append_step: got FileReport, want a StepReport"):
+                outer.append_step(unit)  # type: ignore[arg-type]
+
+        assert outer.model_dump(exclude=["duration_ms"]) == before
+        assert inner.status == "running"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
