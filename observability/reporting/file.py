@@ -107,7 +107,7 @@ class FileReport(ReportBase, WithSteps):
         defer_start: bool = False,
     ) -> None:
         self.observer = context.current_observer() if parent is None else parent.observer
-        self.own_steps = Attached(self)
+        self.own_steps = Attached(self, "append_step")
         text = a_path(self, path)
         called = a_text_or_none(self, name, "name") or PurePath(text).name
         payload = self._head(called, metadata, defer_start=defer_start)
@@ -241,7 +241,7 @@ class FileReport(ReportBase, WithSteps):
             self.request_review(reason or f"Step '{step.state.id}' requested review")
 
     def _wrap(self) -> None:
-        self.own_steps = Attached(self)
+        self.own_steps = Attached(self, "append_step")
         for state in self.state.steps:
             self.own_steps.add(StepReport.over(state, self))
 

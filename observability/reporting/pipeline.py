@@ -11,7 +11,7 @@ from observability.reporting.attached import Attached
 from observability.reporting.auto_saves import AutoSaves
 from observability.reporting.base import ReportBase
 from observability.reporting.dumps import Status
-from observability.reporting.fields import Field, a_path_or_none, a_percent, a_text
+from observability.reporting.fields import Field, a_percent, a_text, an_output_path
 from observability.reporting.file import FileReport
 from observability.reporting.process import PROCESS
 from observability.reporting.saving import write_report
@@ -59,7 +59,7 @@ class PipelineReport(WithSteps):
 
     Raises:
         TypeError: There is neither label nor batch id, or an argument has the wrong type.
-        ValueError: *kind* is none.
+        ValueError: *kind* is none, or *output_path* is empty.
     """
 
     __slots__ = ("_files", "_keep_finished", "auto_saves")
@@ -70,7 +70,7 @@ class PipelineReport(WithSteps):
     stage = Field[str](write=a_text)
     message = Field[str](write=a_text)
     percent = Field[int](write=a_percent)
-    output_path = Field[Path | None](Path, a_path_or_none)
+    output_path = Field[Path | None](Path, an_output_path)
     updated_at = Field[datetime | None](instant)
     batch_id = Field[int | str | None](write=lambda _, value: _batch_id(value))
     kind = Field[str](write=lambda _, value: _report_kind(value), name="report_kind")
@@ -102,7 +102,7 @@ class PipelineReport(WithSteps):
             "label": a_text(self, f"Batch {batch_id}" if label is None else label, "label"),
             "batch_id": a_text(self, batch_id) if isinstance(batch_id, str) else batch_id,
             "report_kind": _report_kind(kind),
-            "output_path": a_path_or_none(self, output_path),
+            "output_path": an_output_path(self, output_path),
         }
         self.begin_in(None, payload)
         if stage or percent or message:
@@ -111,7 +111,8 @@ class PipelineReport(WithSteps):
         self._files.extend(files)
 
     def _lay_out(self, *, keep_finished: bool = True) -> None:
-        self.own_steps, self._files = Attached(self), Attached(self)
+        self.own_steps = Attached(self, "append_step")
+        self._files = Attached(self, "append_file")
         self._keep_finished = keep_finished
         self.auto_saves = AutoSaves(self)
 

@@ -75,6 +75,12 @@ _FILE = FileReport("f")
         (lambda: _REPORT.append_file(_STEP), "append_file: got StepReport, want a FileReport"),  # type: ignore[arg-type]
         (lambda: _REPORT.append_step(_REPORT), "got PipelineReport, want a StepReport"),  # type: ignore[arg-type]
         (lambda: _FILE.append_step(_REPORT), "append_step: got PipelineReport, want a Step"),  # type: ignore[arg-type]
+        (lambda: PipelineReport("p", files=[1]), "append_file: got int, want a FileReport"),  # type: ignore[list-item]
+        (lambda: PipelineReport("p", steps=[1]), "append_step: got int, want a StepReport"),  # type: ignore[list-item]
+        (lambda: FileReport("f", steps=[_FILE]), "append_step: got FileReport, want a StepReport"),
+        (lambda: _REPORT.files.append(_STEP), "append_file: got StepReport"),
+        (lambda: PipelineReport("p", output_path=3), "output_path: got int, want str or Path"),  # type: ignore[arg-type]
+        (lambda: setattr(_REPORT, "output_path", b"3"), "output_path: got bytes, want str or P"),
         (lambda: use_settings(5).__enter__(), "got int, want WatcherSettings"),  # type: ignore[arg-type]
         (lambda: set_global_settings("x"), "got str, want WatcherSettings"),  # type: ignore[arg-type]
         (lambda: WatcherSettings(capture_streams="no"), "capture_streams: got 'no', want True"),  # type: ignore[arg-type]
@@ -94,6 +100,19 @@ def test_a_value_of_another_type_is_refused_at_once_and_by_name(
 
     assert said in str(found.value)
     assert (current_settings(), _STEP.model_dump(exclude=["duration_ms"])) == before
+
+
+def test_an_empty_output_path_is_refused_before_the_work() -> None:
+    """It was the current folder, which only the first save told."""
+    report = PipelineReport("p", output_path="r.json")
+
+    for call in (
+        lambda: PipelineReport("p", output_path=""),
+        lambda: setattr(report, "output_path", ""),
+    ):
+        with pytest.raises(ValueError, match="got '', the current folder; want the path of a file"):
+            call()
+    assert report.output_path == Path("r.json")
 
 
 @pytest.mark.parametrize("inside", [True, False], ids=["observed", "plain"])
