@@ -138,5 +138,11 @@ class OwnField:
         return self if unit is None else (unit.state.fields or {}).get(self._name)
 
     def __set__(self, unit: Any, value: Any) -> None:
+        if not hasattr(unit, "state"):
+            raise TypeError(
+                f"{type(unit).__name__}: {self._name} is set before the constructor of the report "
+                "has run: call super().__init__(...) first, and leave @dataclass out, which "
+                "replaces it; fields are declared by annotations alone"
+            )
         clean = unit.clean_values({self._name: value})[self._name]
         unit.edit(f".{self._name}", clean)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from observability import context
 from observability.reporting.attached import Attached
@@ -13,9 +13,10 @@ from observability.reporting.base import ReportBase
 from observability.reporting.dumps import Status
 from observability.reporting.fields import Field, a_percent, a_text, an_output_path
 from observability.reporting.file import FileReport
+from observability.reporting.own_fields import declared, filled
 from observability.reporting.process import PROCESS
 from observability.reporting.saving import write_report
-from observability.reporting.step import StepReport, WithSteps, add_review, only_added
+from observability.reporting.step import StepReport, WithSteps, add_review, only_added, over_step
 from observability.reporting.unit import LiveUnit
 from observability.settings import unknown_option
 from replay.fold import report as states
@@ -56,6 +57,7 @@ class PipelineReport(WithSteps):
             grow with them; the trace has them all.
         steps: Steps to append.
         files: Files to append.
+        fields: Of a subclass.
 
     Raises:
         TypeError: There is neither label nor batch id, or an argument has the wrong type.
@@ -66,6 +68,8 @@ class PipelineReport(WithSteps):
 
     state: states.PipelineReport
 
+    FIELDS: ClassVar[dict[str, Any]] = {}
+
     label = Field[str](write=a_text)
     stage = Field[str](write=a_text)
     message = Field[str](write=a_text)
@@ -74,6 +78,10 @@ class PipelineReport(WithSteps):
     updated_at = Field[datetime | None](instant)
     batch_id = Field[int | str | None](write=lambda _, value: _batch_id(value))
     kind = Field[str](write=lambda _, value: _report_kind(value), name="report_kind")
+
+    def __init_subclass__(cls, **how: Any) -> None:
+        super().__init_subclass__(**how)
+        cls.FIELDS = declared(cls, cls.FIELDS)
 
     def __init__(
         self,
@@ -88,22 +96,26 @@ class PipelineReport(WithSteps):
         keep_finished: bool = True,
         steps: Iterable[StepReport] = (),
         files: Iterable[FileReport] = (),
-        **unknown: Any,
+        **fields: Any,
     ) -> None:
-        for name in unknown:
-            raise unknown_option("PipelineReport", name, _PIPELINE_OPTIONS)
+        for name in fields:
+            if name not in self.FIELDS:
+                known = [*_PIPELINE_OPTIONS, *self.FIELDS]
+                raise unknown_option(type(self).__name__, name, known)
         if label is None and batch_id is None:
             raise TypeError("PipelineReport: want a label or a batch_id")
         batch_id = _batch_id(batch_id)
         self._lay_out(keep_finished=keep_finished)
         self.observer = context.current_observer()
-        payload = {
+        payload: dict[str, Any] = {
             "kind": PIPELINE,
             "label": a_text(self, f"Batch {batch_id}" if label is None else label, "label"),
             "batch_id": a_text(self, batch_id) if isinstance(batch_id, str) else batch_id,
             "report_kind": _report_kind(kind),
             "output_path": an_output_path(self, output_path),
         }
+        if self.FIELDS:
+            payload["fields"] = self.clean_values({**self.FIELDS, **fields})
         self.begin_in(None, payload)
         if stage or percent or message:
             self.set_progress(stage, percent, message)
@@ -355,13 +367,13 @@ class PipelineReport(WithSteps):
     def _wrap(self) -> None:
         self._lay_out()
         for state in self.state.steps:
-            self.own_steps.add(StepReport.over(state, self))
+            self.own_steps.add(over_step(state, self))
         for state in self.state.files:
             self._files.add(FileReport.over(state, self))
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        return cls.over(pipeline_of(view, PROCESS.new_unit))
+        return cls.over(filled(pipeline_of(view, PROCESS.new_unit), cls.FIELDS))
 
 
 def _batch_id(value: Any) -> int | str | None:

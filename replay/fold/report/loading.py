@@ -6,7 +6,7 @@ The inverse of `replay.fold.report.views`; nothing starts, and nothing is probed
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from replay.fold.report.base import ALL, FILE, PIPELINE, STEP, ReportBase, Tally
 from replay.fold.report.file import FileReport
@@ -14,6 +14,26 @@ from replay.fold.report.pipeline import PipelineReport
 from replay.fold.report.step import Check, StepReport
 from replay.fold.reviews import Decision, Remark, ReviewFlag, Reviewing
 from replay.fold.status import RUNNING, TERMINAL
+
+# The names that JSON of each kind has; others are fields of the user's own.
+_COMMON: Final = frozenset({*ReportBase(unit="", kind="").head(), "remarks"})
+_STEP: Final = _COMMON | {"checks", "node_id", "node_index"}
+_FILE: Final = _COMMON | frozenset(FileReport(unit="", kind=FILE).head())
+_PIPELINE: Final = frozenset(PipelineReport(unit="", kind=PIPELINE).head())
+
+
+def own_of(view: Mapping[str, Any], unit: Callable[[], str], kind: str) -> ReportBase:
+    """Return the unit of a user's own kind that *view* was made of; as `step_of`.
+
+    Args:
+        view: As `unit_view` returns it.
+        unit: Names a unit.
+        kind: Its kind, where *view* names none.
+    """
+    state = ReportBase(unit=unit(), kind=_value(view, "kind", str, kind))
+    _common(state, view)
+    state.fields = _own(view, _COMMON)
+    return state
 
 
 def step_of(view: Mapping[str, Any], unit: Callable[[], str]) -> StepReport:
@@ -36,6 +56,7 @@ def step_of(view: Mapping[str, Any], unit: Callable[[], str]) -> StepReport:
         ]
     state.node_id = _value(view, "node_id", str, None)
     state.node_index = _value(view, "node_index", int, None)
+    state.fields = _own(view, _STEP)
     return state
 
 
@@ -49,8 +70,9 @@ def file_of(view: Mapping[str, Any], unit: Callable[[], str]) -> FileReport:
     state.size_bytes = _value(view, "size_bytes", int, None)
     state.mime_type = _value(view, "mime_type", str, None)
     state.n_steps = _value(view, "planned_steps", int, None)
-    state.steps = [step_of(step, unit) for step in _items(view, "steps", Mapping)]
+    state.steps = [_in_steps(step, unit) for step in _items(view, "steps", Mapping)]
     _recount(state.tally, state.steps)
+    state.fields = _own(view, _FILE)
     return state
 
 
@@ -69,10 +91,20 @@ def pipeline_of(view: Mapping[str, Any], unit: Callable[[], str]) -> PipelineRep
     state.updated_at = _time(view, "updated_at")
     path = view.get("output_path")
     state.output_path = None if path is None else str(path)
-    state.steps = [step_of(step, unit) for step in _items(view, "steps", Mapping)]
+    state.steps = [_in_steps(step, unit) for step in _items(view, "steps", Mapping)]
     state.files = [file_of(file, unit) for file in _items(view, "files", Mapping)]
     _recount(state.tally, [*state.steps, *state.files])
+    state.fields = _own(view, _PIPELINE)
     return state
+
+
+def _in_steps(view: Mapping[str, Any], unit: Callable[[], str]) -> ReportBase:
+    """Return what stands among steps: a step, or a unit of a user's own kind, which says so."""
+    return step_of(view, unit) if view.get("kind") is None else own_of(view, unit, "")
+
+
+def _own(view: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any] | None:
+    return {key: value for key, value in view.items() if key not in known} or None
 
 
 def _common(state: ReportBase, view: Mapping[str, Any]) -> None:
