@@ -151,7 +151,10 @@ class FileReport(ReportBase, WithSteps):
 
     @property
     def percent(self) -> int:
-        """How far it is: finished steps of those planned, or of those there are."""
+        """How far it is: finished steps of those planned, or of those there are.
+
+        What is set shows only while there are neither steps nor a planned number of them.
+        """
         return int(self.state.progress)
 
     @percent.setter

@@ -209,6 +209,19 @@ def test_a_report_of_a_run_that_is_over_is_recorded_by_the_next_that_binds_it(
     ]
 
 
+def test_a_file_with_steps_is_as_far_as_they_are_whatever_is_set() -> None:
+    """That what was set is passed over was written nowhere."""
+    file, planned = FileReport("a"), FileReport("b", n_steps=4)
+    file.percent = planned.percent = 30
+    before = file.percent, planned.percent
+    file.add_completed_step("one").add_review_step("two", mark_success=False)
+    planned.add_completed_step("one")
+    file.percent = planned.percent = 40
+
+    assert (before, file.percent, planned.percent) == ((30, 0), 50, 25)
+    assert planned.succeed().percent == 100
+
+
 def test_what_it_failed_of_is_said_once_however_often_it_ends() -> None:
     step = StepReport("s")
     step.add_check("ids_unique", False, "3 duplicates")
