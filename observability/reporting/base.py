@@ -19,7 +19,7 @@ from observability.reporting.own_fields import declared, filled
 from observability.reporting.process import PROCESS
 from observability.reporting.unit import LiveUnit
 from observability.settings import current_settings, unknown_option
-from replay.fold.report.base import FILE, PIPELINE, SCHEMA_VERSION, instant
+from replay.fold.report.base import FILE, SCHEMA_VERSION, instant
 from replay.fold.report.loading import own_of
 from replay.fold.reviews import ReviewFlag
 from replay.fold.status import TERMINAL
@@ -210,9 +210,8 @@ class ReportBase(LiveUnit):
         if _is(self.parent, FILE):
             payload["inside"] = True
         self.record(UnitStatusSet, payload)
-        report: Any = self.parent
-        if status in TERMINAL and _is(report, PIPELINE):
-            report.has_ended(self)
+        if status in TERMINAL and self.parent is not None:
+            self.parent.has_ended(self)
 
     # --- What is said about it
 

@@ -241,6 +241,11 @@ class FileReport(ReportBase, WithSteps):
         """Return the steps."""
         return list(self.own_steps)
 
+    def has_ended(self, unit: ReportBase) -> None:  # noqa: ARG002 - a file keeps its steps
+        """Take in that a step has ended: the batch may be saved with what it left out."""
+        if self.pipeline is not None:
+            self.pipeline.auto_saves.save_if_due()
+
     def was_flagged(self, step: ReportBase) -> None:
         """Flag the file too, unless it is."""
         if not self.state.review.flagged:

@@ -15,7 +15,7 @@ from observability.reporting.fields import Field, a_percent, a_text, an_output_p
 from observability.reporting.file import FileReport
 from observability.reporting.own_fields import declared, filled
 from observability.reporting.process import PROCESS
-from observability.reporting.saving import write_report
+from observability.reporting.saving import put, report_json
 from observability.reporting.step import StepReport, WithSteps, add_review, only_added, over_step
 from observability.reporting.unit import LiveUnit
 from observability.settings import unknown_option
@@ -346,6 +346,8 @@ class PipelineReport(WithSteps):
     ) -> None:
         """Write the report as JSON: beside its place, synced, renamed; mode 0644.
 
+        At `output_path` a batch of which a block is open is `running`, unless it has failed.
+
         Args:
             path: Where; `output_path` if None, and `reports/progress.json` without one.
             ensure_dir: Make folders that are missing.
@@ -356,7 +358,19 @@ class PipelineReport(WithSteps):
             OSError: It could not be written; what stood there stands there still.
         """
         target = path or self.output_path or DEFAULT_OUTPUT
-        write_report(target, self, ensure_dir=ensure_dir, indent=indent, encoding=encoding)
+        if not self._is_output(target):
+            chunks = report_json(self, indent=indent, encoding=encoding)
+            put(target, chunks, ensure_dir=ensure_dir)
+            return
+        with self.lock:
+            status = self.auto_saves.status()
+            chunks = report_json(self, indent=indent, encoding=encoding, status=status)
+            put(target, chunks, ensure_dir=ensure_dir)
+            self.auto_saves.saved(status)
+
+    def _is_output(self, target: str | os.PathLike[str]) -> bool:
+        output = self.state.output_path
+        return output is not None and os.path.abspath(target) == os.path.abspath(output)
 
     def settle(self) -> None:
         """Record what was changed inside values, and save what was left out."""

@@ -187,6 +187,9 @@ class WithSteps(LiveUnit):
     def was_flagged(self, step: ReportBase) -> None:
         """Say so of a file whose step somebody should look at."""
 
+    def has_ended(self, unit: ReportBase) -> None:
+        """Take in that a step or file has ended."""
+
     def attach(self, unit: Any, kind: type[ReportBase]) -> None:
         """Let *unit* stand here, under an id that is free, and end it."""
         refuse_other(unit, kind)
