@@ -21,6 +21,12 @@ _APPENDED_MODE: Final = 0o640
 _FULL_SYNC: Final = getattr(fcntl, "F_FULLFSYNC", None)
 _MODE: Final = 0o644
 _BUFFER: Final = 1 << 16
+_KINDS: Final = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 # What a file system answers that cannot do what was asked: nothing has gone wrong.
 _UNSUPPORTED: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOTTY, errno.ENOSYS})
 
@@ -59,15 +65,17 @@ def open_regular(path: Path, *, create: bool) -> FileIO:
 
 
 def write_beside(path: str | os.PathLike[str], chunks: Iterable[bytes]) -> None:
-    """Make *path* a file that holds *chunks*, whatever stood there; mode 0644.
+    """Make *path* a file that holds *chunks*, in the place of the one that stood there; mode 0644.
 
     A link at *path* is replaced, never followed.  When anything fails, *chunks* included, what
     stood there before stands there still.
 
     Raises:
-        OSError: It could not be written; a directory stands there.  Its `filename` is *path*.
+        OSError: It could not be written; a directory, device, FIFO or socket stands there, or a
+            link to one of the last three.  Its `filename` is *path*.
     """
     path = os.fspath(path)
+    _refuse_what_is_no_file(path)
     folder, name = os.path.split(path)
     folder = folder or "."
     # The name may be as long as names may be.
@@ -95,6 +103,20 @@ def _write_and_rename(path: str, beside: str, chunks: Iterable[bytes]) -> None:
         with contextlib.suppress(OSError):
             os.unlink(beside)
         raise
+
+
+def _refuse_what_is_no_file(path: str) -> None:
+    """Raise OSError if something stands at *path* that no file may take the place of.
+
+    Root could rename a file over /dev/null, or over the link that /dev/stdout is.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return  # nothing, or a link that leads nowhere; what else is wrong is told by writing
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # the latter is refused by the renaming
+        got = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+        raise OSError(errno.EINVAL, f"{got} stands there, want a regular file or nothing", path)
 
 
 def sync(fd: int) -> None:

@@ -96,6 +96,8 @@ def _saved(path: str) -> dict[str, Any]:
     """
     import orjson
 
+    from replay.fold.report.loading import refuse_other_version
+
     with open(path, "rb") as stream:
         data = stream.read()
     try:
@@ -114,6 +116,10 @@ def _saved(path: str) -> dict[str, Any]:
         raise click.ClickException(
             f"{path}: JSON, but no report: want an object with lists `steps` and `files`"
         )
+    try:
+        refuse_other_version(found)
+    except ValueError as error:
+        raise click.ClickException(f"{path}: {error}") from None
     return found
 
 

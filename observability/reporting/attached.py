@@ -6,8 +6,6 @@ A unit gets its final id here.  What attaching means is the owner's affair.
 from collections.abc import Iterable
 from typing import Any, Final, Self
 
-from replay.fold.report.base import FILE
-
 _MOST_SLUG: Final = 200  # characters
 
 
@@ -22,13 +20,18 @@ def slug(label: str) -> str:
 
 
 class Attached(list[Any]):
-    """The units that stand in one, in the order in which they began."""
+    """The units that stand in one, in the order in which they began.
 
-    __slots__ = ("_next", "_owner", "_places", "_taken")
+    Args:
+        owner: What they stand in.
+        call: Its method that attaches one.
+    """
 
-    def __init__(self, owner: Any) -> None:
+    __slots__ = ("_call", "_next", "_owner", "_taken")
+
+    def __init__(self, owner: Any, call: str) -> None:
         super().__init__()
-        self._owner = owner
+        self._owner, self._call = owner, call
         self._taken: set[str] = set()
         self._next: dict[tuple[str, int], int] = {}
 
@@ -63,9 +66,7 @@ class Attached(list[Any]):
 
     def append(self, unit: Any, /) -> None:
         """Attach a unit, and end it."""
-        owner: Any = self._owner
-        is_file = getattr(getattr(unit, "state", None), "kind", None) == FILE
-        (owner.append_file if is_file else owner.append_step)(unit)
+        getattr(self._owner, self._call)(unit)
 
     def extend(self, units: Iterable[Any], /) -> None:
         """Attach units, and end them."""

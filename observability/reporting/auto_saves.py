@@ -1,4 +1,8 @@
-"""When the file that shows a batch is written: while it works, at exceptions, at ends."""
+"""When the file that shows a batch is written: while it works, at exceptions, at ends.
+
+While a block of the batch is open that file does not say that the batch has ended, so that it does
+not when the process is killed.
+"""
 
 import os
 import time
@@ -7,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from observability.reporting.saving import UNSAVED
+from replay.fold.status import FAILED, RUNNING, TERMINAL
 
 if TYPE_CHECKING:
     from observability.reporting.pipeline import PipelineReport
@@ -25,10 +30,12 @@ class AutoSaves:
 
     __slots__ = (
         "_at_exception_ns",
+        "_left_out",
         "_open_blocks",
         "_report",
         "_saved_ns",
         "_spent_ns",
+        "_told",
         "_unsaved",
         "_wait_ns",
     )
@@ -41,11 +48,23 @@ class AutoSaves:
         self._spent_ns = 0
         self._open_blocks: set[object] = set()
         self._unsaved = False
+        self._left_out = False  # a refresh, because the last one was just now
+        self._told: str | None = None  # the status that the file has
 
     def enter(self, block: object) -> None:
-        """Note that a block of this report begins."""
+        """Note that a block of this report begins; a file that says that it has ended is wrong."""
         with self._report.lock:
             self._open_blocks.add(block)
+            if self._told in TERMINAL and self.status() == RUNNING:
+                self._save_or_warn()
+                self._wait_ns *= 2  # for the end of such a block is saved too
+            else:
+                self.save_if_due()
+
+    def ends(self, block: object) -> None:
+        """Note that a block is about to end what it began: what is saved then is the end of it."""
+        with self._report.lock:
+            self._open_blocks.discard(block)
 
     def leave(self, block: object, *, bound: bool = False) -> None:
         """Note that one ends, however often that is said, and save behind the outermost.
@@ -59,12 +78,25 @@ class AutoSaves:
         """
         with self._report.lock:
             self._open_blocks.discard(block)
-            if self._report.state.output_path is None or self._open_blocks:
+            if self._report.state.output_path is None:
                 return
-            if bound and self._report.observer is None:
+            if self._open_blocks:
+                self.save_if_due()
+            elif bound and self._report.observer is None:
                 self._save_now()
-            elif self._unsaved and self._may_save(self._report.observer is None):
+            elif bound or (self._unsaved and self._may_save(burst=True)):
                 self._save_or_warn()
+
+    def status(self) -> str:
+        """Return the status of the batch for its file: while a block is open it has not ended."""
+        status: str = self._report.state.rollup()
+        return RUNNING if self._open_blocks and status != FAILED else status
+
+    def saved(self, status: str) -> None:
+        """Note that the file was written, with that status."""
+        self._told, self._left_out = status, False
+        self._unsaved = bool(self._open_blocks)
+        (UNSAVED.add if self._unsaved else UNSAVED.discard)(self._report)
 
     def make_good(self) -> None:
         """Save what was left out."""
@@ -72,12 +104,20 @@ class AutoSaves:
             self._save_or_warn()
 
     def refresh(self) -> None:
-        """Show a file's end where the report is saved, at most once a second."""
-        if self._report.state.output_path is None:
-            return
-        self._unsaved = True
-        UNSAVED.add(self._report)
-        if self._may_save(burst=False):
+        """Show a file's beginning or end where the report is saved, at most once a second."""
+        self.changed()
+        self._left_out = self._unsaved
+        self.save_if_due()
+
+    def changed(self) -> None:
+        """Note that something is to be saved, when that is due."""
+        if self._report.state.output_path is not None:
+            self._unsaved = True
+            UNSAVED.add(self._report)
+
+    def save_if_due(self) -> None:
+        """Make up for a refresh that was left out, once that is due."""
+        if self._left_out and self._may_save(burst=False):
             self._save_or_warn()
 
     def _may_save(self, burst: bool) -> bool:  # noqa: FBT001 - of this class alone
@@ -90,7 +130,7 @@ class AutoSaves:
         try:
             self._save_now()
         except (OSError, ValueError) as error:  # ValueError: no file system has such a name
-            self._spent_ns = BURST_NS  # one warning a second is enough
+            self._spent_ns, self._told = BURST_NS, None  # one warning a second is enough
             warnings.warn(f"pipeline autosave failed: {error!r}", RuntimeWarning, stacklevel=4)
 
     def at_exception(self, override: str | os.PathLike[str] | None, *, wait_s: float = 0.0) -> None:
@@ -124,8 +164,6 @@ class AutoSaves:
         begin = time.monotonic_ns()
         try:
             self._report.save()
-            self._unsaved = False
-            UNSAVED.discard(self._report)
         finally:
             self._saved_ns = time.monotonic_ns()
             took = self._saved_ns - begin

@@ -1,6 +1,5 @@
 """A unit that begins and ends: what steps, files and kinds of a user's own share."""
 
-import inspect
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Final, Self
@@ -11,18 +10,17 @@ from observability.reporting.dumps import Status
 from observability.reporting.fields import (
     Field,
     Items,
-    OwnField,
     a_percent,
     a_text,
     a_text_or_none,
     a_time,
 )
+from observability.reporting.own_fields import declared, filled
 from observability.reporting.process import PROCESS
 from observability.reporting.unit import LiveUnit
 from observability.settings import current_settings, unknown_option
-from replay.fold import report as states
-from replay.fold.report.base import FILE, PIPELINE, SCHEMA_VERSION, instant
-from replay.fold.report.loading import step_of
+from replay.fold.report.base import FILE, SCHEMA_VERSION, instant
+from replay.fold.report.loading import own_of
 from replay.fold.reviews import ReviewFlag
 from replay.fold.status import TERMINAL
 from replay.trace.events import (
@@ -62,7 +60,7 @@ class ReportBase(LiveUnit):
         fields: Of a subclass.
 
     Raises:
-        TypeError: A field is none; names the nearest.
+        TypeError: A field is none; names the nearest.  Of a subclass: see `own_fields.declared`.
     """
 
     __slots__ = ()
@@ -80,19 +78,9 @@ class ReportBase(LiveUnit):
 
     def __init_subclass__(cls, **how: Any) -> None:
         super().__init_subclass__(**how)
-        own = {
-            name: cls.__dict__.get(name)
-            for name in inspect.get_annotations(cls)
-            if not name.startswith("_") and name not in {"FIELDS", "KIND"}
-        }
-        taken = sorted(name for name in own if hasattr(ReportBase, name))
-        if taken:
-            raise TypeError(f"{cls.__name__}: {', '.join(taken)}: every report has that already")
-        cls.FIELDS = {**cls.FIELDS, **own}
+        cls.FIELDS = declared(cls, cls.FIELDS)
         if "KIND" not in cls.__dict__ and cls.KIND == "report":
             cls.KIND = cls.__name__
-        for name in own:
-            setattr(cls, name, OwnField(name))
 
     def __init__(
         self,
@@ -109,17 +97,19 @@ class ReportBase(LiveUnit):
                     type(self).__name__, name, ["label", "id", "metadata", *self.FIELDS]
                 )
         self.observer = context.current_observer()
-        payload = self._head(label, metadata, defer_start=defer_start)
+        payload = self._head(label, metadata, fields, defer_start=defer_start)
         payload["kind"] = self.KIND
         payload["id"] = a_text_or_none(self, id, "id") or slug(payload["label"]) or None
-        own = {**self.FIELDS, **fields}
-        if own:
-            payload["fields"] = self.clean_values(own)
         with self.lock:
             self.begin_in(None, payload, derived=not id)
 
     def _head(
-        self, label: str, metadata: Mapping[str, Any] | None, *, defer_start: bool
+        self,
+        label: str,
+        metadata: Mapping[str, Any] | None,
+        fields: Mapping[str, Any] | None,
+        *,
+        defer_start: bool,
     ) -> dict[str, Any]:
         """Return what every `unit_begin` has; cleaned by the observer that will record it."""
         if not isinstance(label, str):
@@ -127,6 +117,8 @@ class ReportBase(LiveUnit):
         payload: dict[str, Any] = {"label": self.clean_text(label)}
         if metadata:
             payload["metadata"] = self.clean_values(metadata)
+        if self.FIELDS:
+            payload["fields"] = self.clean_values({**self.FIELDS, **(fields or {})})
         if defer_start:
             payload["status"] = "pending"
         return payload
@@ -218,9 +210,8 @@ class ReportBase(LiveUnit):
         if _is(self.parent, FILE):
             payload["inside"] = True
         self.record(UnitStatusSet, payload)
-        report: Any = self.parent
-        if status in TERMINAL and _is(report, PIPELINE):
-            report.has_ended(self)
+        if status in TERMINAL and self.parent is not None:
+            self.parent.has_ended(self)
 
     # --- What is said about it
 
@@ -273,28 +264,31 @@ class ReportBase(LiveUnit):
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        state = step_of(view, PROCESS.new_unit)
-        own = states.ReportBase(
-            **{
-                name: getattr(state, name)
-                for name in states.ReportBase.__struct_fields__
-                if name not in {"kind", "fields"}
-            },
-            kind=cls.KIND,
-            fields={name: view.get(name, default) for name, default in cls.FIELDS.items()} or None,
-        )
-        return cls.over(own)
+        return cls.over(filled(own_of(view, PROCESS.new_unit, cls.KIND), cls.FIELDS))
 
 
 def _is(unit: LiveUnit | None, kind: str) -> bool:
     return unit is not None and unit.state.kind == kind
 
 
-def check_first(unit: ReportBase, first: Mapping[str, Any], known: Iterable[str]) -> None:
-    """Raise TypeError for what a unit cannot have from the beginning; names the nearest."""
-    for name in first:
-        if name not in known:
-            raise unknown_option(type(unit).__name__, name, [*known, "label", "id", "metadata"])
+def split_first(
+    unit: ReportBase, first: Mapping[str, Any], known: Iterable[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a unit has from the beginning: its own fields, and the rest.
+
+    Raises:
+        TypeError: It cannot have something of it; names the nearest.
+    """
+    own, rest = {}, {}
+    for name, value in first.items():
+        if name in unit.FIELDS:
+            own[name] = value
+        elif name in known:
+            rest[name] = value
+        else:
+            wanted = [*known, *unit.FIELDS, "label", "id", "metadata"]
+            raise unknown_option(type(unit).__name__, name, wanted)
+    return own, rest
 
 
 def set_first(unit: ReportBase, first: Mapping[str, Any]) -> None:

@@ -154,6 +154,8 @@ class Block(Generic[U]):
 
     def _finish(self, unit: U, error: BaseException | None, *, goes_on: bool) -> None:
         try:
+            if self._report is not None:
+                self._report.auto_saves.ends(self)
             with unit.lock:
                 self._tell_what_was_kept(unit)
                 if error is not None:

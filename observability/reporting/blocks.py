@@ -154,6 +154,7 @@ class pipeline_file(Block[FileReport]):  # noqa: N801 - the name that programs h
         file = self._unit = FileReport.begin_within(report, self._path, **self._how)
         if self._set_stage:
             report.set_progress(self._banner[0] or file.name, report.percent, report.message)
+        report.auto_saves.refresh()
         return file
 
     def _ended(self, unit: FileReport) -> None:
@@ -169,6 +170,7 @@ class pipeline_file(Block[FileReport]):  # noqa: N801 - the name that programs h
                 report.percent if percent is None else percent,
                 report.message if message is None else message,
             )
+            report.auto_saves.changed()
         if self._pipeline_save_to is not None:
             self._copy(unit, self._pipeline_save_to, report, "pipeline save_to failed")
 

@@ -91,17 +91,27 @@ def a_percent(_: Any, value: Any) -> int:
     return int(min(max(value, 0), 100))
 
 
-def a_path(unit: Any, value: Any) -> str:
-    """Return a path as text."""
+def a_path(unit: Any, value: Any, name: str = "path") -> str:
+    """Return a path as text; *name* is for the message where it is none."""
     if not isinstance(value, str | PurePath):
-        raise TypeError(f"path: got {type(value).__name__}, want str or Path")
+        raise TypeError(f"{name}: got {type(value).__name__}, want str or Path")
     text: str = unit.clean_text(str(Path(value)))
     return text
 
 
-def a_path_or_none(unit: Any, value: Any) -> str | None:
-    """Return a path as text, or None."""
-    return None if value is None else a_path(unit, value)
+def an_output_path(unit: Any, value: Any) -> str | None:
+    """Return where a report is to be saved as text, or None.
+
+    Raises:
+        TypeError: It is no path.
+        ValueError: It is empty, or a dot: no file is there.
+    """
+    text = None if value is None else a_path(unit, value, "output_path")
+    if text == ".":
+        raise ValueError(
+            f"output_path: got {str(value)!r}, the current folder; want the path of a file, or None"
+        )
+    return text
 
 
 def a_time(_: Any, value: Any) -> str | None:
@@ -128,5 +138,11 @@ class OwnField:
         return self if unit is None else (unit.state.fields or {}).get(self._name)
 
     def __set__(self, unit: Any, value: Any) -> None:
+        if not hasattr(unit, "state"):
+            raise TypeError(
+                f"{type(unit).__name__}: {self._name} is set before the constructor of the report "
+                "has run: call super().__init__(...) first, and leave @dataclass out, which "
+                "replaces it; fields are declared by annotations alone"
+            )
         clean = unit.clean_values({self._name: value})[self._name]
         unit.edit(f".{self._name}", clean)

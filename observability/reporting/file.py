@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 
 from observability import context
 from observability.reporting.attached import Attached
-from observability.reporting.base import FIRST, ReportBase, check_first, set_first
+from observability.reporting.base import FIRST, ReportBase, set_first, split_first
 from observability.reporting.fields import (
     Field,
     a_path,
@@ -15,8 +15,9 @@ from observability.reporting.fields import (
     a_text,
     a_text_or_none,
 )
+from observability.reporting.own_fields import filled
 from observability.reporting.process import PROCESS
-from observability.reporting.step import StepReport, WithSteps, add_review, only_added
+from observability.reporting.step import StepReport, WithSteps, add_review, only_added, over_step
 from observability.reporting.unit import LiveUnit
 from replay.fold.report.base import FILE
 from replay.fold.report.loading import file_of
@@ -35,7 +36,7 @@ class FileReport(ReportBase, WithSteps):
         n_steps: How many steps there will be, for `percent`.
         defer_start: It is pending until `start`.
         first: What it has from the beginning: steps, notes, warnings, errors, review, percent,
-            status, started_at or finished_at.
+            status, started_at or finished_at; fields of a subclass.
 
     Raises:
         TypeError: *path* is neither str nor Path.
@@ -62,7 +63,7 @@ class FileReport(ReportBase, WithSteps):
         defer_start: bool = False,
         **first: Any,
     ) -> None:
-        check_first(self, first, FIRST | {"steps"})
+        own, rest = split_first(self, first, FIRST | {"steps"})
         self._begin_file(
             None,
             path,
@@ -71,8 +72,9 @@ class FileReport(ReportBase, WithSteps):
             metadata=metadata,
             n_steps=n_steps,
             defer_start=defer_start,
+            own=own,
         )
-        set_first(self, first)
+        set_first(self, rest)
 
     @classmethod
     def begin(
@@ -83,9 +85,10 @@ class FileReport(ReportBase, WithSteps):
         *,
         name: str | None = None,
         n_steps: int | None = None,
+        **first: Any,
     ) -> Self:
         """Begin a file; as the constructor."""
-        return cls(path, file_id=file_id, name=name, metadata=metadata, n_steps=n_steps)
+        return cls(path, file_id=file_id, name=name, metadata=metadata, n_steps=n_steps, **first)
 
     @classmethod
     def begin_within(cls, parent: WithSteps, path: str | os.PathLike[str], **how: Any) -> Self:
@@ -105,12 +108,13 @@ class FileReport(ReportBase, WithSteps):
         metadata: Mapping[str, Any] | None = None,
         n_steps: int | None = None,
         defer_start: bool = False,
+        own: Mapping[str, Any] | None = None,
     ) -> None:
         self.observer = context.current_observer() if parent is None else parent.observer
-        self.own_steps = Attached(self)
+        self.own_steps = Attached(self, "append_step")
         text = a_path(self, path)
         called = a_text_or_none(self, name, "name") or PurePath(text).name
-        payload = self._head(called, metadata, defer_start=defer_start)
+        payload = self._head(called, metadata, own, defer_start=defer_start)
         if n_steps is not None:
             if isinstance(n_steps, bool) or not isinstance(n_steps, int):
                 raise TypeError(f"n_steps: got {type(n_steps).__name__}, want int")
@@ -147,7 +151,10 @@ class FileReport(ReportBase, WithSteps):
 
     @property
     def percent(self) -> int:
-        """How far it is: finished steps of those planned, or of those there are."""
+        """How far it is: finished steps of those planned, or of those there are.
+
+        What is set shows only while there are neither steps nor a planned number of them.
+        """
         return int(self.state.progress)
 
     @percent.setter
@@ -170,7 +177,7 @@ class FileReport(ReportBase, WithSteps):
 
         Raises:
             ValueError: There are *max_steps* already, or it stands elsewhere.
-            TypeError: It is no step.
+            TypeError: It is neither a step nor of a kind of one's own; files stand in batches.
         """
         if len(self.own_steps) >= max_steps and getattr(step, "parent", None) is not self:
             raise ValueError(f"Reached maximum number of steps: {max_steps}")
@@ -234,6 +241,11 @@ class FileReport(ReportBase, WithSteps):
         """Return the steps."""
         return list(self.own_steps)
 
+    def has_ended(self, unit: ReportBase) -> None:  # noqa: ARG002 - a file keeps its steps
+        """Take in that a step has ended: the batch may be saved with what it left out."""
+        if self.pipeline is not None:
+            self.pipeline.auto_saves.save_if_due()
+
     def was_flagged(self, step: ReportBase) -> None:
         """Flag the file too, unless it is."""
         if not self.state.review.flagged:
@@ -241,13 +253,13 @@ class FileReport(ReportBase, WithSteps):
             self.request_review(reason or f"Step '{step.state.id}' requested review")
 
     def _wrap(self) -> None:
-        self.own_steps = Attached(self)
+        self.own_steps = Attached(self, "append_step")
         for state in self.state.steps:
-            self.own_steps.add(StepReport.over(state, self))
+            self.own_steps.add(over_step(state, self))
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        return cls.over(file_of(view, PROCESS.new_unit))
+        return cls.over(filled(file_of(view, PROCESS.new_unit), cls.FIELDS))
 
 
 def _probe(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -4,18 +4,19 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from observability import context
 from observability.reporting.attached import Attached
 from observability.reporting.auto_saves import AutoSaves
 from observability.reporting.base import ReportBase
 from observability.reporting.dumps import Status
-from observability.reporting.fields import Field, a_path_or_none, a_percent, a_text
+from observability.reporting.fields import Field, a_percent, a_text, an_output_path
 from observability.reporting.file import FileReport
+from observability.reporting.own_fields import declared, filled
 from observability.reporting.process import PROCESS
-from observability.reporting.saving import write_report
-from observability.reporting.step import StepReport, WithSteps, add_review, only_added
+from observability.reporting.saving import put, report_json
+from observability.reporting.step import StepReport, WithSteps, add_review, only_added, over_step
 from observability.reporting.unit import LiveUnit
 from observability.settings import unknown_option
 from replay.fold import report as states
@@ -56,24 +57,31 @@ class PipelineReport(WithSteps):
             grow with them; the trace has them all.
         steps: Steps to append.
         files: Files to append.
+        fields: Of a subclass.
 
     Raises:
         TypeError: There is neither label nor batch id, or an argument has the wrong type.
-        ValueError: *kind* is none.
+        ValueError: *kind* is none, or *output_path* is empty.
     """
 
     __slots__ = ("_files", "_keep_finished", "auto_saves")
 
     state: states.PipelineReport
 
+    FIELDS: ClassVar[dict[str, Any]] = {}
+
     label = Field[str](write=a_text)
     stage = Field[str](write=a_text)
     message = Field[str](write=a_text)
     percent = Field[int](write=a_percent)
-    output_path = Field[Path | None](Path, a_path_or_none)
+    output_path = Field[Path | None](Path, an_output_path)
     updated_at = Field[datetime | None](instant)
     batch_id = Field[int | str | None](write=lambda _, value: _batch_id(value))
     kind = Field[str](write=lambda _, value: _report_kind(value), name="report_kind")
+
+    def __init_subclass__(cls, **how: Any) -> None:
+        super().__init_subclass__(**how)
+        cls.FIELDS = declared(cls, cls.FIELDS)
 
     def __init__(
         self,
@@ -88,22 +96,26 @@ class PipelineReport(WithSteps):
         keep_finished: bool = True,
         steps: Iterable[StepReport] = (),
         files: Iterable[FileReport] = (),
-        **unknown: Any,
+        **fields: Any,
     ) -> None:
-        for name in unknown:
-            raise unknown_option("PipelineReport", name, _PIPELINE_OPTIONS)
+        for name in fields:
+            if name not in self.FIELDS:
+                known = [*_PIPELINE_OPTIONS, *self.FIELDS]
+                raise unknown_option(type(self).__name__, name, known)
         if label is None and batch_id is None:
             raise TypeError("PipelineReport: want a label or a batch_id")
         batch_id = _batch_id(batch_id)
         self._lay_out(keep_finished=keep_finished)
         self.observer = context.current_observer()
-        payload = {
+        payload: dict[str, Any] = {
             "kind": PIPELINE,
             "label": a_text(self, f"Batch {batch_id}" if label is None else label, "label"),
             "batch_id": a_text(self, batch_id) if isinstance(batch_id, str) else batch_id,
             "report_kind": _report_kind(kind),
-            "output_path": a_path_or_none(self, output_path),
+            "output_path": an_output_path(self, output_path),
         }
+        if self.FIELDS:
+            payload["fields"] = self.clean_values({**self.FIELDS, **fields})
         self.begin_in(None, payload)
         if stage or percent or message:
             self.set_progress(stage, percent, message)
@@ -111,7 +123,8 @@ class PipelineReport(WithSteps):
         self._files.extend(files)
 
     def _lay_out(self, *, keep_finished: bool = True) -> None:
-        self.own_steps, self._files = Attached(self), Attached(self)
+        self.own_steps = Attached(self, "append_step")
+        self._files = Attached(self, "append_file")
         self._keep_finished = keep_finished
         self.auto_saves = AutoSaves(self)
 
@@ -171,10 +184,8 @@ class PipelineReport(WithSteps):
 
         Raises:
             ValueError: It stands elsewhere.
-            TypeError: It is no step.
+            TypeError: It is neither a step nor of a kind of one's own.
         """
-        if getattr(step, "KIND", None) == FILE:
-            raise TypeError("append_step: got a FileReport; want append_file")
         self.attach(step, ReportBase)
         self._let_go(step)
         return self
@@ -335,6 +346,8 @@ class PipelineReport(WithSteps):
     ) -> None:
         """Write the report as JSON: beside its place, synced, renamed; mode 0644.
 
+        At `output_path` a batch of which a block is open is `running`, unless it has failed.
+
         Args:
             path: Where; `output_path` if None, and `reports/progress.json` without one.
             ensure_dir: Make folders that are missing.
@@ -345,7 +358,19 @@ class PipelineReport(WithSteps):
             OSError: It could not be written; what stood there stands there still.
         """
         target = path or self.output_path or DEFAULT_OUTPUT
-        write_report(target, self, ensure_dir=ensure_dir, indent=indent, encoding=encoding)
+        if not self._is_output(target):
+            chunks = report_json(self, indent=indent, encoding=encoding)
+            put(target, chunks, ensure_dir=ensure_dir)
+            return
+        with self.lock:
+            status = self.auto_saves.status()
+            chunks = report_json(self, indent=indent, encoding=encoding, status=status)
+            put(target, chunks, ensure_dir=ensure_dir)
+            self.auto_saves.saved(status)
+
+    def _is_output(self, target: str | os.PathLike[str]) -> bool:
+        output = self.state.output_path
+        return output is not None and os.path.abspath(target) == os.path.abspath(output)
 
     def settle(self) -> None:
         """Record what was changed inside values, and save what was left out."""
@@ -356,13 +381,13 @@ class PipelineReport(WithSteps):
     def _wrap(self) -> None:
         self._lay_out()
         for state in self.state.steps:
-            self.own_steps.add(StepReport.over(state, self))
+            self.own_steps.add(over_step(state, self))
         for state in self.state.files:
             self._files.add(FileReport.over(state, self))
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        return cls.over(pipeline_of(view, PROCESS.new_unit))
+        return cls.over(filled(pipeline_of(view, PROCESS.new_unit), cls.FIELDS))
 
 
 def _batch_id(value: Any) -> int | str | None:

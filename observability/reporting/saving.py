@@ -6,6 +6,8 @@ import os
 import weakref
 from typing import Any, Final
 
+import orjson
+
 from observability.files import write_beside
 from observability.reporting.unit import LiveUnit
 
@@ -31,38 +33,29 @@ def dump_report(path: str | os.PathLike[str], report: LiveUnit) -> None:
     Raises:
         OSError: It could not be written; what stood there stands there still.
     """
-    write_report(path, report, ensure_dir=True, indent=2, encoding="utf-8")
-
-
-def write_report(
-    path: str | os.PathLike[str],
-    report: LiveUnit,
-    *,
-    ensure_dir: bool,
-    indent: int | None,
-    encoding: str,
-) -> None:
-    """Write a report of any kind.
-
-    Args:
-        path: Where.
-        report: The report.
-        ensure_dir: Make folders that are missing.
-        indent: As for `json.dumps`.
-        encoding: Of the file.
-
-    Raises:
-        OSError: It could not be written; what stood there stands there still.
-    """
     if not isinstance(report, LiveUnit):
         raise TypeError(f"got {type(report).__name__}, want a report")
-    if indent in {None, 2}:
-        chunks = report.json_of(indent=indent is not None)
-    else:
-        chunks = [report.model_dump_json(indent=indent).encode()]
+    put(path, report.json_of(), ensure_dir=True)
+
+
+def report_json(
+    report: LiveUnit, *, indent: int | None, encoding: str, status: str | None = None
+) -> list[bytes]:
+    """Return the JSON of a report of any kind, in pieces.
+
+    Args:
+        report: The report.
+        indent: As for `json.dumps`.
+        encoding: Of the pieces.
+        status: Of a batch, in the place of that of what stands in it.
+    """
+    chunks = report.json_of(indent=indent is not None, status=status)
+    if indent not in {None, 2}:
+        view = orjson.loads(b"".join(chunks))
+        chunks = [json.dumps(view, indent=indent, ensure_ascii=False).encode()]
     if encoding.lower().replace("-", "").replace("_", "") != "utf8":
         chunks = [b"".join(chunks).decode().encode(encoding)]
-    _put(path, chunks, ensure_dir=ensure_dir)
+    return chunks
 
 
 def atomic_write_json(
@@ -82,10 +75,15 @@ def atomic_write_json(
         OSError: It could not be written; what stood there stands there still.
     """
     text = json.dumps(data, ensure_ascii=False, indent=indent, default=str, allow_nan=False)
-    _put(path, [text.encode(encoding)], ensure_dir=ensure_dir)
+    put(path, [text.encode(encoding)], ensure_dir=ensure_dir)
 
 
-def _put(path: str | os.PathLike[str], chunks: list[bytes], *, ensure_dir: bool) -> None:
+def put(path: str | os.PathLike[str], chunks: list[bytes], *, ensure_dir: bool) -> None:
+    """Write *chunks*: beside their place, synced, renamed; mode 0644.
+
+    Raises:
+        OSError: It could not be written; what stood there stands there still.
+    """
     folder = os.path.dirname(os.fspath(path))
     if ensure_dir and folder:
         os.makedirs(folder, exist_ok=True)

@@ -6,8 +6,9 @@ from typing import Any, Literal, Self
 from observability import context
 from observability.reporting.adoption import adopt, begin_again
 from observability.reporting.attached import Attached, slug
-from observability.reporting.base import FIRST, ReportBase, check_first, set_first
+from observability.reporting.base import FIRST, ReportBase, set_first, split_first
 from observability.reporting.fields import Field, Items, a_text_or_none
+from observability.reporting.own_fields import filled
 from observability.reporting.process import PROCESS, locked
 from observability.reporting.recorder import NodeKey
 from observability.reporting.unit import LiveUnit
@@ -26,7 +27,7 @@ class StepReport(ReportBase):
         metadata: JSON values.
         defer_start: It is pending until `start`.
         first: What it has from the beginning: notes, warnings, errors, checks, review, percent,
-            status, started_at or finished_at.
+            status, started_at or finished_at; fields of a subclass.
     """
 
     __slots__ = ()
@@ -45,9 +46,9 @@ class StepReport(ReportBase):
         defer_start: bool = False,
         **first: Any,
     ) -> None:
-        check_first(self, first, FIRST | {"checks"})
-        self._begin_step(None, label, name=id, metadata=metadata, defer_start=defer_start)
-        set_first(self, first)
+        own, rest = split_first(self, first, FIRST | {"checks"})
+        self._begin_step(None, label, name=id, metadata=metadata, defer_start=defer_start, own=own)
+        set_first(self, rest)
 
     @classmethod
     def begin(
@@ -57,6 +58,7 @@ class StepReport(ReportBase):
         label: str | None = None,
         id: str | None = None,  # noqa: A002 - the name of the field
         metadata: Mapping[str, Any] | None = None,
+        **first: Any,
     ) -> Self:
         """Begin a step: `begin("load", label="Load inputs")` or `begin("Load inputs", id="load")`.
 
@@ -64,7 +66,7 @@ class StepReport(ReportBase):
             TypeError: There is no label, or two ids.
         """
         label, name = label_and_id("StepReport.begin", label_or_id, label, id)
-        return cls(label, id=name, metadata=metadata)
+        return cls(label, id=name, metadata=metadata, **first)
 
     @classmethod
     def begin_within(
@@ -89,9 +91,10 @@ class StepReport(ReportBase):
         name: str | None,
         metadata: Mapping[str, Any] | None = None,
         defer_start: bool = False,
+        own: Mapping[str, Any] | None = None,
     ) -> None:
         self.observer = context.current_observer() if parent is None else parent.observer
-        payload = self._head(label, metadata, defer_start=defer_start)
+        payload = self._head(label, metadata, own, defer_start=defer_start)
         given = a_text_or_none(self, name, "id") or None
         wanted = given or slug(payload["label"]) or "step"
         if parent is not None:
@@ -143,7 +146,7 @@ class StepReport(ReportBase):
 
     @classmethod
     def _of_view(cls, view: Mapping[str, Any]) -> Self:
-        return cls.over(step_of(view, PROCESS.new_unit))
+        return cls.over(filled(step_of(view, PROCESS.new_unit), cls.FIELDS))
 
 
 class WithSteps(LiveUnit):
@@ -184,11 +187,12 @@ class WithSteps(LiveUnit):
     def was_flagged(self, step: ReportBase) -> None:
         """Say so of a file whose step somebody should look at."""
 
+    def has_ended(self, unit: ReportBase) -> None:
+        """Take in that a step or file has ended."""
+
     def attach(self, unit: Any, kind: type[ReportBase]) -> None:
         """Let *unit* stand here, under an id that is free, and end it."""
-        if not isinstance(unit, kind):
-            want = "FileReport" if kind.KIND == FILE else "StepReport"
-            raise TypeError(f"got {type(unit).__name__}, want a {want}")
+        refuse_other(unit, kind)
         if unit.parent is self:
             unit.end()
             return
@@ -225,7 +229,7 @@ class WithSteps(LiveUnit):
 
     def handle_of(self, state: states.ReportBase) -> ReportBase:
         """Return a new handle of a state that stands here."""
-        return StepReport.over(state, self).recorded_by(self.observer)
+        return over_step(state, self).recorded_by(self.observer)
 
     def iter_steps(self, status: str | None = None) -> Iterator[StepReport]:
         """Yield the steps, or those of one status, in the order in which they began."""
@@ -234,6 +238,23 @@ class WithSteps(LiveUnit):
     def last_step(self) -> StepReport | None:
         """Return the step that began last, None if there is none."""
         return self.own_steps[-1] if self.own_steps else None
+
+
+def refuse_other(unit: Any, kind: type[ReportBase]) -> None:
+    """Raise TypeError unless *unit* may be attached where *kind* stands; files are no steps."""
+    if kind.KIND == FILE:
+        if not isinstance(unit, kind):
+            raise TypeError(f"append_file: got {type(unit).__name__}, want a FileReport")
+    elif not isinstance(unit, ReportBase) or unit.KIND == FILE:
+        got = type(unit).__name__
+        advice = "; a file is appended to a batch, by append_file" if got == "FileReport" else ""
+        raise TypeError(f"append_step: got {got}, want a StepReport{advice}")
+
+
+def over_step(state: states.ReportBase, parent: WithSteps) -> ReportBase:
+    """Return a handle of what stands among the steps of *parent*, of whichever kind."""
+    kind = StepReport if isinstance(state, states.StepReport) else ReportBase
+    return kind.over(state, parent)
 
 
 def label_and_id(

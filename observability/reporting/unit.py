@@ -197,11 +197,11 @@ class LiveUnit(Recorder):
         kind = kinds.get(self.state.kind, models.UnitSnapshot)
         return kind.model_validate(self.model_dump(mode="json"))
 
-    def json_of(self, *, indent: bool = True) -> list[bytes]:
-        """Return the unit's JSON, in pieces."""
+    def json_of(self, *, indent: bool = True, status: str | None = None) -> list[bytes]:
+        """Return the unit's JSON, in pieces; *status*: of a batch, in the place of its own."""
         with self.lock:
             self.compare_all()
-            return list(json_chunks(self.state, self.now_us(), indent=indent))
+            return list(json_chunks(self.state, self.now_us(), indent=indent, status=status))
 
     @classmethod
     def model_validate(cls, view: Any) -> Self:

@@ -124,6 +124,10 @@ def test_a_run_of_nodes_has_no_batch(tmp_path: Path) -> None:
         ("[]", b"x.json: JSON, but no report"),
         ('{"steps": [1], "files": []}', b"x.json: JSON, but no report"),
         ('{"steps": [], "files": [{"steps": {}}]}', b"x.json: JSON, but no report"),
+        (
+            '{"steps": [], "files": [], "report_version": "v9"}',
+            b"x.json: report_version: got 'v9', want v1 or v2",
+        ),
     ],
 )
 def test_what_is_no_report_is_one_message(tmp_path: Path, text: str, said: bytes) -> None:

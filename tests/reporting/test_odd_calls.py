@@ -55,6 +55,7 @@ def quiet(out: Path, **how: Any) -> ExecutionObserver:
 
 _REPORT = PipelineReport("p")
 _STEP = StepReport("s")
+_FILE = FileReport("f")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,17 @@ _STEP = StepReport("s")
         (lambda: StepReport("a", errors={"a": 1}), "errors: got dict, want a list"),
         (lambda: setattr(_STEP, "metadata", [1]), "metadata: got list, want a mapping"),
         (lambda: setattr(_STEP, "started_at", 5), "started_at: got 5, want a datetime"),
-        (lambda: _REPORT.append_step("s"), "got str, want a StepReport"),  # type: ignore[arg-type]
+        (lambda: _REPORT.append_step("s"), "append_step: got str, want a StepReport"),  # type: ignore[arg-type]
+        (lambda: _REPORT.append_step(_FILE), "a file is appended to a batch, by append_file"),  # type: ignore[arg-type]
+        (lambda: _REPORT.append_file(_STEP), "append_file: got StepReport, want a FileReport"),  # type: ignore[arg-type]
+        (lambda: _REPORT.append_step(_REPORT), "got PipelineReport, want a StepReport"),  # type: ignore[arg-type]
+        (lambda: _FILE.append_step(_REPORT), "append_step: got PipelineReport, want a Step"),  # type: ignore[arg-type]
+        (lambda: PipelineReport("p", files=[1]), "append_file: got int, want a FileReport"),  # type: ignore[list-item]
+        (lambda: PipelineReport("p", steps=[1]), "append_step: got int, want a StepReport"),  # type: ignore[list-item]
+        (lambda: FileReport("f", steps=[_FILE]), "append_step: got FileReport, want a StepReport"),
+        (lambda: _REPORT.files.append(_STEP), "append_file: got StepReport"),
+        (lambda: PipelineReport("p", output_path=3), "output_path: got int, want str or Path"),  # type: ignore[arg-type]
+        (lambda: setattr(_REPORT, "output_path", b"3"), "output_path: got bytes, want str or P"),
         (lambda: use_settings(5).__enter__(), "got int, want WatcherSettings"),  # type: ignore[arg-type]
         (lambda: set_global_settings("x"), "got str, want WatcherSettings"),  # type: ignore[arg-type]
         (lambda: WatcherSettings(capture_streams="no"), "capture_streams: got 'no', want True"),  # type: ignore[arg-type]
@@ -89,6 +100,34 @@ def test_a_value_of_another_type_is_refused_at_once_and_by_name(
 
     assert said in str(found.value)
     assert (current_settings(), _STEP.model_dump(exclude=["duration_ms"])) == before
+
+
+def test_an_empty_output_path_is_refused_before_the_work() -> None:
+    """It was the current folder, which only the first save told."""
+    report = PipelineReport("p", output_path="r.json")
+
+    for call in (
+        lambda: PipelineReport("p", output_path=""),
+        lambda: setattr(report, "output_path", ""),
+    ):
+        with pytest.raises(ValueError, match="got '', the current folder; want the path of a file"):
+            call()
+    assert report.output_path == Path("r.json")
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["observed", "plain"])
+def test_a_file_stands_in_no_file_nor_in_itself(memory: Path, inside: bool) -> None:
+    """A file took itself as a step, and could not be dumped any more; another one was lost."""
+    with quiet(memory) if inside else contextlib.nullcontext():
+        outer, inner = FileReport("outer"), FileReport("inner")
+        before = outer.model_dump(exclude=["duration_ms"])
+
+        for unit in (outer, inner):
+            with pytest.raises(TypeError, match="append_step: got FileReport, want a StepReport"):
+                outer.append_step(unit)  # type: ignore[arg-type]
+
+        assert outer.model_dump(exclude=["duration_ms"]) == before
+        assert inner.status == "running"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -168,6 +207,19 @@ def test_a_report_of_a_run_that_is_over_is_recorded_by_the_next_that_binds_it(
     assert [{**step, "unit": 0, "report": 0} for step in live] == [
         {**step, "unit": 0, "report": 0} for step in folded
     ]
+
+
+def test_a_file_with_steps_is_as_far_as_they_are_whatever_is_set() -> None:
+    """That what was set is passed over was written nowhere."""
+    file, planned = FileReport("a"), FileReport("b", n_steps=4)
+    file.percent = planned.percent = 30
+    before = file.percent, planned.percent
+    file.add_completed_step("one").add_review_step("two", mark_success=False)
+    planned.add_completed_step("one")
+    file.percent = planned.percent = 40
+
+    assert (before, file.percent, planned.percent) == ((30, 0), 50, 25)
+    assert planned.succeed().percent == 100
 
 
 def test_what_it_failed_of_is_said_once_however_often_it_ends() -> None:

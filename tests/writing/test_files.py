@@ -2,8 +2,9 @@
 
 import errno
 import os
+import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,9 @@ def test_a_folder_in_its_place_is_an_error_and_stays(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.mkdir()
 
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(IsADirectoryError) as raised:
         write_beside(path, [b"new"])
+    assert raised.value.filename == str(path)
     assert names(tmp_path) == ["x"]
     assert not holds(path, [])
 
@@ -78,6 +80,57 @@ def test_an_error_is_about_the_file_and_not_about_the_one_beside_it(tmp_path: Pa
         write_beside(path, [b"new"])
 
     assert (raised.value.filename, raised.value.filename2) == (str(path), None)
+
+
+def test_a_link_to_a_folder_is_replaced_as_any_link_is(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "x").symlink_to(tmp_path / "folder")
+
+    write_beside(tmp_path / "x", [b"new"])
+    assert (tmp_path / "folder").is_dir()
+    assert holds(tmp_path / "x", [b"new"])
+
+
+def make_fifo(path: Path) -> str:
+    os.mkfifo(path)
+    return "a FIFO"
+
+
+def make_socket(path: Path) -> str:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+    return "a socket"
+
+
+def make_device(path: Path) -> str:
+    try:
+        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root makes devices")
+    return "a device"
+
+
+@pytest.mark.parametrize("make", [make_fifo, make_socket, make_device])
+@pytest.mark.parametrize("through", ["itself", "a link"])
+def test_what_is_no_regular_file_is_refused_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], str], through: str
+) -> None:
+    """A report that root saved as /dev/null made a file of the device, for all programs."""
+    monkeypatch.chdir(tmp_path)  # the name of a socket is short
+    path = Path("x")
+    said = make(path)
+    before = path.lstat()
+    if through == "a link":
+        path = Path("link")
+        path.symlink_to("x")
+
+    with pytest.raises(OSError, match=f"{said} stands there, want a regular file") as raised:
+        write_beside(path, [b"new"])
+    assert (raised.value.errno, raised.value.filename) == (errno.EINVAL, str(path))
+    after = Path("x").lstat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    assert path.is_symlink() == (through == "a link")
+    assert len(names(tmp_path)) == 1 + (through == "a link")
 
 
 def test_a_name_may_be_as_long_as_names_may_be(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class ReportBase(msgspec.Struct, gc=False, kw_only=True):
         reopened: It went on, or was ended again, after its end.
         notes: None until there is one; like the other lists.
         reviewing: When a review was asked for, what was decided, remarks; None without any.
-        fields: What a kind of the user's own has besides.
+        fields: What a kind of the user's own has besides, or a subclass of another one.
     """
 
     unit: str
@@ -170,9 +170,13 @@ class ReportBase(msgspec.Struct, gc=False, kw_only=True):
             now_us: Where the duration of what runs ends, CLOCK_MONOTONIC.
             running_as: The status of what runs: `interrupted` when nobody runs it any more.
         """
-        view = self.common_head(now_us, running_as)
-        own = {name: value for name, value in (self.fields or {}).items() if name not in view}
-        return {"kind": self.kind, **view, **own}
+        return self.with_own({"kind": self.kind, **self.common_head(now_us, running_as)})
+
+    def with_own(self, view: dict[str, Any]) -> dict[str, Any]:
+        """Return *view* with the unit's own fields; none takes the place of another one."""
+        for name, value in (self.fields or {}).items():
+            view.setdefault(name, value)
+        return view
 
     def common_head(self, now_us: int | None, running_as: str) -> dict[str, Any]:
         """Return of `head` what every unit that begins and ends has."""

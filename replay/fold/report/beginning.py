@@ -43,6 +43,7 @@ def begun(event: UnitBegun | NodeStarted | NodeSkipped) -> ReportBase:
             size_bytes=event.size_bytes,
             mime_type=event.mime_type,
             n_steps=event.n_steps,
+            fields=event.fields,
         )
     elif event.kind == PIPELINE:
         state = PipelineReport(
@@ -53,6 +54,7 @@ def begun(event: UnitBegun | NodeStarted | NodeSkipped) -> ReportBase:
             output_path=event.output_path,
             report_kind=event.report_kind or "process",
             updated_at=event.timestamp,
+            fields=event.fields,
         )
     else:
         state = ReportBase(

@@ -136,7 +136,7 @@ class FileReport(ReportBase, gc=False, kw_only=True):
             "human_review_reason": None,
             "steps": [],
         }
-        return view
+        return self.with_own(view)
 
 
 def _why_not(step: ReportBase) -> str:

@@ -127,8 +127,8 @@ class PipelineReport(ReportBase, gc=False, kw_only=True):
         *,
         running_as: str = RUNNING,
     ) -> dict[str, Any]:
-        """Return the batch as JSON without what stands in it: both lists are there, and empty."""
-        return {
+        """Return the batch as JSON without what stands in it: both lists are last, and empty."""
+        view: dict[str, Any] = {
             "label": self.label,
             "batch_id": self.batch_id,
             "kind": self.report_kind,
@@ -139,6 +139,9 @@ class PipelineReport(ReportBase, gc=False, kw_only=True):
             "updated_at": self.updated_at,
             "output_path": self.output_path,
             "report_version": SCHEMA_VERSION,
-            "steps": [],
-            "files": [],
         }
+        self.with_own(view)
+        for name in ("steps", "files"):
+            view.pop(name, None)  # a field of that name would stand before the others
+            view[name] = []
+        return view

@@ -47,7 +47,7 @@ class StepReport(ReportBase, gc=False, kw_only=True):
         view["checks"] = [check_view(check) for check in self.checks or ()]
         if self.node_id is not None:
             view |= {"node_id": self.node_id, "node_index": self.node_index}
-        return view
+        return self.with_own(view)
 
 
 def check_view(check: Check) -> dict[str, Any]:

@@ -44,14 +44,28 @@ def unit_view(
 
 
 def json_chunks(
-    state: ReportBase, now_us: int | None = None, *, indent: bool = True
+    state: ReportBase,
+    now_us: int | None = None,
+    *,
+    indent: bool = True,
+    status: str | None = None,
 ) -> Iterator[bytes]:
-    """Yield a unit's JSON, a batch step by step and file by file: memory for one of them."""
+    """Yield a unit's JSON, a batch step by step and file by file: memory for one of them.
+
+    Args:
+        state: A unit of any kind.
+        now_us: Where the duration of what runs ends, CLOCK_MONOTONIC.
+        indent: By two spaces.
+        status: Of a batch, in the place of that of what stands in it.
+    """
     option = orjson.OPT_INDENT_2 if indent else 0
     if not isinstance(state, PipelineReport):
         yield orjson.dumps(unit_view(state, now_us), option=option)
         return
-    head = orjson.dumps(state.head(), option=option)
+    view = state.head()
+    if status is not None:
+        view["status"] = status
+    head = orjson.dumps(view, option=option)
     empty = b"[]"
     # The two lists are the last two values of the head.
     before, _, rest = head.rpartition(empty)
