@@ -17,6 +17,7 @@ from observability.reporting.fields import (
     a_text_or_none,
     a_time,
 )
+from observability.reporting.fitting import shortened
 from observability.reporting.process import PROCESS
 from observability.reporting.unit import LiveUnit
 from observability.settings import current_settings, unknown_option
@@ -201,8 +202,10 @@ class ReportBase(LiveUnit):
             if self.ok:
                 self.set_status("succeeded", "inferred")
                 return self
-            for reason in self.state.failure_reasons():
-                self.error(reason)
+            known = set(self.state.errors or ())
+            for reason in map(shortened, self.state.failure_reasons()):
+                if reason not in known:
+                    self.error(reason)
             self.set_status("failed", "inferred")
         return self
 

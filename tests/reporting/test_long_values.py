@@ -1,0 +1,176 @@
+"""What is longer than a line: units and runs end, and what is live is what a fold has."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from observability import (
+    ExecutionObserver,
+    FileReport,
+    PipelineReport,
+    StepReport,
+    file_step,
+    pipeline_file,
+    pipeline_step,
+)
+from observability.payloads import LARGEST_TEXT
+from observability.values import MAX_PAYLOAD, EventTooLongError
+from replay.audit import audit
+from replay.fold.report.units import Units
+from replay.fold.report.views import unit_view
+from replay.trace.schema import decode_event
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+MANY = 2_000
+TEXTS = [f"row {n}: {'n' * 600}" for n in range(MANY)]  # together longer than a line
+
+
+@contextlib.contextmanager
+def observed(out: Path) -> Iterator[ExecutionObserver]:
+    """Observe a run; it ends well, and its evidence is whole."""
+    with ExecutionObserver("long", out, durability="none", quiet=True) as observer:
+        yield observer
+    assert not observer.is_open
+    assert audit.audit(str(out)).verdict == "complete"
+
+
+def assert_folded(observer: ExecutionObserver, *live: Any) -> None:
+    """What is live is what the lines so far add up to."""
+    views = {unit.state.unit: unit.model_dump(mode="json") for unit in live}
+    units = Units()
+    for line in observer.audit_trace_file.read_bytes().splitlines():
+        event = decode_event(line)
+        if getattr(event, "unit", None) is not None:
+            units.apply(event)
+    for name, view in views.items():
+        folded = orjson.loads(orjson.dumps(unit_view(units.states[name], observer.last_us)))
+        assert folded == view
+
+
+# --- What is made of what was said
+
+
+def test_a_file_whose_step_has_many_errors_ends(memory: Path) -> None:
+    """The block raised ValueError, and the file went on running for ever."""
+    with observed(memory) as observer:
+        report = PipelineReport("p")
+        with pipeline_file(report, "a.csv") as file, file_step(file, "s") as step:
+            for text in TEXTS:
+                step.error(text)
+        assert (step.status, file.status) == ("failed", "failed")
+        (reason,) = file.errors
+        assert_folded(observer, report)
+
+    whole = len("; ".join(step.errors))
+    assert reason.startswith("row 0: n")
+    assert reason.endswith(f"\n[... {whole - LARGEST_TEXT} characters left out ...]")
+
+
+def test_what_was_cut_is_said_once_however_often_a_unit_ends() -> None:
+    file = FileReport("a.csv").add_failed_step("s", "x" * (LARGEST_TEXT + 1))
+
+    file.end().start().end()
+
+    assert len(file.errors) == 1
+
+
+def _raise_chain(n: int, text: str) -> None:
+    try:
+        if n == 0:
+            raise ValueError(text)
+        _raise_chain(n - 1, text)
+    except (ValueError, RuntimeError) as error:
+        raise RuntimeError(text) from error
+
+
+@pytest.mark.parametrize(
+    ("text", "n"), [("\x01" * 70_000, 1), ("\x01" * 200_000, 19), ("w" * 100_000, 19), ("w", 40)]
+)
+def test_a_step_ends_by_exceptions_with_long_texts(memory: Path, text: str, n: int) -> None:
+    """The chain and a text with control characters made an event that no line takes."""
+    name = "E" * 100_000
+
+    with observed(memory) as observer:
+        report = PipelineReport("p")
+        with pipeline_step(report, "s") as step:
+            try:
+                _raise_chain(n, text)
+            except RuntimeError as error:
+                raise type(name, (ValueError,), {"__module__": name})(text) from error
+        assert step.status == "failed"
+        assert_folded(observer, report)
+
+    (event,) = [
+        line
+        for line in map(orjson.loads, observer.audit_trace_file.read_bytes().splitlines())
+        if line["event_type"] == "exception"
+    ]
+    assert len(event["chain"]) == min(n + 2, 20)
+    assert all(said.startswith(("RuntimeError", "ValueError")) for said in event["chain"])
+    if len(text) > LARGEST_TEXT:
+        left_out = f"[... {len(text) - LARGEST_TEXT} characters left out ...]"
+        assert event["error"] == f"{text[:LARGEST_TEXT]}\n{left_out}"
+        assert "characters left out" in event["traceback"].partition("\n")[0]
+
+
+def test_no_secret_is_cut_in_two(memory: Path) -> None:
+    secret = "sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123456789"
+    text = "x" * (LARGEST_TEXT - 20) + " " + secret
+
+    with observed(memory) as observer, pipeline_step(PipelineReport("p"), "s"):
+        raise ValueError(text)
+
+    assert b"sk-ant" not in observer.audit_trace_file.read_bytes()
+
+
+def test_a_step_that_warns_a_lot_ends(memory: Path) -> None:
+    with observed(memory) as observer, warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        report = PipelineReport("p")
+        with pipeline_step(report, "s") as step:
+            for n in range(100):
+                warnings.warn(f"{n} {'y' * 50_000}", UserWarning, stacklevel=1)
+        assert step.status == "succeeded"
+        assert_folded(observer, report)
+
+    assert step.metadata["warnings"][-1] == "[... 98 lines left out ...]"
+
+
+# --- Lists that are longer than a line
+
+
+def test_a_long_list_is_changed_in_every_way_that_lists_have(memory: Path) -> None:
+    """`notes.pop()` raised ValueError; a list is told whole, and no line takes one of 1 MiB."""
+    with observed(memory) as observer:
+        step = StepReport("s", notes=TEXTS)
+        for item in TEXTS:
+            step.add_check(item, True)
+        step.notes.pop()
+        step.notes.reverse()
+        step.checks.pop(0)
+        step.notes += ["last"]
+        assert_folded(observer, step)
+
+    assert step.notes == [*TEXTS[-2::-1], "last"]
+    assert [check.name for check in step.checks] == TEXTS[1:]
+
+
+def test_a_list_with_an_item_that_no_line_takes_is_refused_before_it_is_changed(
+    memory: Path,
+) -> None:
+    with observed(memory) as observer:
+        step = StepReport("s", notes=["a", "b"])
+        before = observer.audit_trace_file.stat().st_size
+
+        with pytest.raises(EventTooLongError, match=r"notes: 15000.. bytes, want") as found:
+            step.notes = ["a", "x" * 1_500_000, "c"]
+
+        assert (found.value.key, found.value.want) == ("text", MAX_PAYLOAD)
+        assert step.notes == ["a", "b"]
+        assert observer.audit_trace_file.stat().st_size == before
