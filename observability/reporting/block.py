@@ -54,7 +54,9 @@ class NeverInstead:
         late: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        if self._error is None or not isinstance(late, OSError | RuntimeError | ValueError):
+        if self._error is None or not isinstance(
+            late, OSError | RuntimeError | ValueError | Warning
+        ):
             return False
         self._error.add_note(f"auditfold: {late}")
         return True
@@ -161,6 +163,8 @@ class Block(Generic[U]):
 
     def _finish(self, unit: U, error: BaseException | None, *, goes_on: bool) -> None:
         try:
+            with NeverInstead(error), unit.lock:
+                unit.compare()
             with unit.lock:
                 self._tell_what_was_kept(unit)
                 if error is not None:

@@ -124,8 +124,8 @@ class LiveUnit(Recorder):
 
     def _keep_nested(self, held: states.ReportBase) -> None:
         """Let values inside metadata that were changed, and not recorded yet, be compared."""
-        known = orjson.loads(self._known) if self._known is not None else {}
-        self._know()
+        known = orjson.loads(self.known) if self.known is not None else {}
+        self.know()
         new = self.state.metadata or {}
         for key, value in (held.metadata or {}).items():
             if key in known and key in new and new[key] == known[key]:
@@ -255,7 +255,7 @@ class LiveUnit(Recorder):
         self = cls.__new__(cls)
         self.state, self.parent, self.observer = state, parent, None
         self.derived = self.warned = False
-        self._know()
+        self.know()
         self._wrap()
         return self
 

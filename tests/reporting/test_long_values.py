@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,12 @@ from observability import (
     pipeline_step,
 )
 from observability.payloads import LARGEST_TEXT
+from observability.reporting import ReportBase
 from observability.values import MAX_PAYLOAD, EventTooLongError
 from replay.audit import audit
 from replay.fold.report.units import Units
 from replay.fold.report.views import unit_view
 from replay.trace.schema import decode_event
-
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 MANY = 2_000
 TEXTS = [f"row {n}: {'n' * 600}" for n in range(MANY)]  # together longer than a line
@@ -89,6 +88,7 @@ def _raise_chain(n: int, text: str) -> None:
         raise RuntimeError(text) from error
 
 
+@pytest.mark.filterwarnings("ignore::observability.ExceptionRecordedWarning")
 @pytest.mark.parametrize(
     ("text", "n"), [("\x01" * 70_000, 1), ("\x01" * 200_000, 19), ("w" * 100_000, 19), ("w", 40)]
 )
@@ -119,6 +119,7 @@ def test_a_step_ends_by_exceptions_with_long_texts(memory: Path, text: str, n: i
         assert "characters left out" in event["traceback"].partition("\n")[0]
 
 
+@pytest.mark.filterwarnings("ignore::observability.ExceptionRecordedWarning")
 def test_no_secret_is_cut_in_two(memory: Path) -> None:
     secret = "sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123456789"
     text = "x" * (LARGEST_TEXT - 20) + " " + secret
@@ -174,3 +175,142 @@ def test_a_list_with_an_item_that_no_line_takes_is_refused_before_it_is_changed(
         assert (found.value.key, found.value.want) == ("text", MAX_PAYLOAD)
         assert step.notes == ["a", "b"]
         assert observer.audit_trace_file.stat().st_size == before
+
+
+# --- What was changed inside values
+
+
+def _grow(unit: Any, key: str = "rows") -> None:
+    unit.metadata[key].append("y" * 1_500_000)
+
+
+def _grow_in_a_loop(report: PipelineReport) -> FileReport:
+    with pipeline_file(report, "a.csv") as file:
+        file.metadata |= {"rows": ["kept"], "other": []}
+        for n in range(3):
+            file.metadata["other"].append(n)
+            _grow(file)
+            file.note("next")
+    return file
+
+
+def test_a_nested_value_that_no_line_takes_is_put_back_and_said_once(memory: Path) -> None:
+    """Every later call raised ValueError, of the unit, its block and the observer."""
+    with observed(memory) as observer:
+        report = PipelineReport("p", output_path=memory / "p.json")
+        with pytest.warns(RuntimeWarning, match="was not kept: rows: longer than a line") as told:
+            file = _grow_in_a_loop(report)
+        with pipeline_file(report, "b.csv") as second:
+            pass
+        assert (file.status, second.status) == ("succeeded", "succeeded")
+        assert_folded(observer, report)
+
+    assert file.metadata["rows"] == ["kept"]
+    assert file.metadata["other"] == [0, 1, 2]
+    said = f"rows: longer than a line takes, {MAX_PAYLOAD} bytes"
+    assert file.warnings == [f"a change inside metadata was not kept: {said}"]
+    assert len(told) == 1
+
+
+def test_nested_values_that_are_longer_than_a_line_together_are_kept(memory: Path) -> None:
+    with observed(memory) as observer:
+        step = StepReport("s", metadata={"a": [], "b": []})
+        step.metadata["a"].append("x" * 700_000)
+        step.metadata["b"].append("x" * 700_000)
+        step.end()
+        assert_folded(observer, step)
+
+    assert [len(values[0]) for values in step.metadata.values()] == [700_000, 700_000]
+
+
+def _run(out: Path, work: Callable[[], Any], **how: Any) -> Any:
+    """Observe *work*; the observer then has ended, whatever it raised."""
+    observer = ExecutionObserver("long", out, quiet=True, **how)
+    try:
+        with observer:
+            return work()
+    finally:
+        assert not observer.is_open
+        assert audit.audit(str(out)).verdict == "complete"
+
+
+def _ends(out: Path) -> int:
+    return (out / "audit/step_00/trace_00.jsonl").read_bytes().count(b'"event_type":"workflow_')
+
+
+@pytest.mark.parametrize("on_error", ["raise", "warn"])
+def test_a_run_ends_whatever_was_grown(memory: Path, on_error: Any) -> None:
+    def work() -> StepReport:
+        step = StepReport("s", metadata={"rows": []})
+        _grow(step)
+        return step
+
+    with pytest.warns(RuntimeWarning, match="was not kept"):
+        step = _run(memory, work, on_error=on_error)
+
+    assert step.metadata == {"rows": []}
+    assert _ends(memory) == 2
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, ValueError])
+def test_the_exception_of_the_program_is_the_one_that_goes_on(
+    memory: Path, kind: type[BaseException]
+) -> None:
+    """Warnings are errors in these tests: even so."""
+    steps = []
+
+    def work() -> None:
+        with pipeline_step(PipelineReport("p"), "s", raise_on_exception=True) as step:
+            steps.append(step)
+            step.metadata["rows"] = []
+            _grow(step)
+            raise kind("mine")
+
+    with pytest.raises(kind, match=r"^mine\n") as found:
+        _run(memory, work)
+
+    assert steps[0].status == "failed"
+    assert steps[0].errors == [f"{kind.__name__}: mine"]
+    assert "was not kept" in found.value.__notes__[0]
+
+
+class _Unsettled(ReportBase):
+    """A kind of a user's own that cannot be settled."""
+
+    def settle(self) -> None:
+        raise LookupError("mine")
+
+
+def test_a_report_that_raises_keeps_no_run_from_ending(memory: Path) -> None:
+    """The run stayed open: no terminal event, no end in the registry."""
+    reports: list[ReportBase] = []
+
+    def work() -> None:
+        reports.extend([_Unsettled("x"), _Unsettled("y"), StepReport("s", metadata={"r": []})])
+        reports[2].metadata["r"].append("kept")
+
+    with pytest.raises(LookupError, match="mine"):
+        _run(memory, work)
+
+    assert _ends(memory) == 2
+    assert b'"r":["kept"]' in (memory / "audit/step_00/trace_00.jsonl").read_bytes()
+
+
+def test_a_report_that_raises_replaces_no_exception(memory: Path) -> None:
+    reports: list[ReportBase] = []
+
+    def work() -> None:
+        reports.append(_Unsettled("x"))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as found:
+        _run(memory, work)
+
+    assert found.value.__notes__ == ["auditfold: mine"]
+
+
+def test_a_report_that_raises_is_told_where_failures_are(memory: Path) -> None:
+    with pytest.warns(RuntimeWarning, match="mine"):
+        kept = _run(memory, lambda: _Unsettled("x"), on_error="warn")
+
+    assert kept.status == "running"
