@@ -41,26 +41,23 @@ class EventTooLongError(ValueError):
     """An event that no line takes.
 
     Attributes:
-        event_type: The event.
+        where: Its type, or what in it is too long.
         got: Bytes of its payload, about.
         want: Bytes that it may have.
         key: The largest key.
 
     Args:
-        event_type: The event.
+        where: Its type, or what in it is too long.
         payload: What it was to say.
-        where: What to call it in the message; by its type if None.
     """
 
-    def __init__(
-        self, event_type: str, payload: Mapping[str, Any], where: str | None = None
-    ) -> None:
+    def __init__(self, where: str, payload: Mapping[str, Any]) -> None:
         sizes = {key: len(encode({key: value})) for key, value in payload.items()}
-        self.event_type = event_type
+        self.where = where
         self.got, self.want = sum(sizes.values()), MAX_PAYLOAD
         self.key = max(sizes, key=sizes.__getitem__)
         super().__init__(
-            f"{where or event_type}: {self.got} bytes, want at most {MAX_PAYLOAD}; the largest key "
+            f"{where}: {self.got} bytes, want at most {MAX_PAYLOAD}; the largest key "
             f"is {self.key[:200]!r} with {sizes[self.key]} bytes. Write it to a file and record "
             "that with node.output(path)"
         )

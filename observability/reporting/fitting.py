@@ -12,7 +12,7 @@ import orjson
 
 from observability.payloads import LARGEST_TEXT, LOOKED_AT
 from observability.values import MAX_PAYLOAD, EventTooLongError, Gate, encode
-from replay.trace.events import CheckMade, Event, Message
+from replay.trace.events import CheckMade, Event, Message, MetadataChanged, UnitEdited
 
 # Characters.  An error, a traceback and a chain stand in one event, beside short names.
 LARGEST_NAME: Final = 1024
@@ -108,3 +108,53 @@ def check_length(payload: dict[str, Any], where: str) -> None:
     """
     if len(encode(payload)) > MAX_PAYLOAD:
         raise EventTooLongError(where, payload)
+
+
+# --- Beginnings
+
+
+def split_beginning(payload: dict[str, Any], where: str) -> list[EventParts]:
+    """Take out of a `unit_begin` with a `state` what its line does not hold.
+
+    Args:
+        payload: What it says, through the gate; gets shorter.
+        where: What to call it in messages.
+
+    Returns:
+        The events that add what was taken out, in order.
+
+    Raises:
+        EventTooLongError: A value by itself is longer than a line.
+    """
+    if len(encode(payload)) <= MAX_PAYLOAD:
+        return []
+    state = payload["state"] = dict(payload["state"])
+    held = {name: state.pop(name) for name in _DIVISIBLE if state.get(name)}
+    # Their names, and the brackets around them.
+    room = MAX_PAYLOAD - len(encode(payload)) - 16 * len(_DIVISIBLE)
+    later = []
+    for name, values in held.items():
+        items = list(values.items()) if isinstance(values, dict) else values
+        n = n_that_fit(items, room)
+        state[name] = type(values)(items[:n])
+        room -= len(orjson.dumps(state[name]))
+        for at, item in enumerate(items[n:], n):
+            kind, said = _added(name, item)
+            said["unit"] = payload["unit"]
+            place = repr(item[0]) if isinstance(values, dict) else at
+            check_length(said, f"{where}: {name}[{place}]")
+            later.append((kind, said))
+    check_length(payload, where)
+    return later
+
+
+_DIVISIBLE: Final = ("notes", "warnings", "errors", "checks", "metadata", "fields")
+
+
+def _added(name: str, item: Any) -> EventParts:
+    """Return the event that adds to a unit an item of a list, or of a dict with its key."""
+    if name == "metadata":
+        return MetadataChanged, {"patch": dict([item])}
+    if name == "fields":
+        return UnitEdited, {"field": f".{item[0]}", "value": item[1]}
+    return appended(name, item)

@@ -14,6 +14,7 @@ from observability import (
     FileReport,
     PipelineReport,
     StepReport,
+    bind_pipeline,
     file_step,
     pipeline_file,
     pipeline_step,
@@ -26,14 +27,14 @@ from replay.fold.report.units import Units
 from replay.fold.report.views import unit_view
 from replay.trace.schema import decode_event
 
-MANY = 2_000
-TEXTS = [f"row {n}: {'n' * 600}" for n in range(MANY)]  # together longer than a line
+MANY = 200
+TEXTS = [f"row {n}: {'n' * 6_000}" for n in range(MANY)]  # together longer than a line
 
 
 @contextlib.contextmanager
-def observed(out: Path) -> Iterator[ExecutionObserver]:
+def observed(out: Path, *, redact: Any = False) -> Iterator[ExecutionObserver]:
     """Observe a run; it ends well, and its evidence is whole."""
-    with ExecutionObserver("long", out, durability="none", quiet=True) as observer:
+    with ExecutionObserver("long", out, durability="none", quiet=True, redact=redact) as observer:
         yield observer
     assert not observer.is_open
     assert audit.audit(str(out)).verdict == "complete"
@@ -124,7 +125,7 @@ def test_no_secret_is_cut_in_two(memory: Path) -> None:
     secret = "sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123456789"
     text = "x" * (LARGEST_TEXT - 20) + " " + secret
 
-    with observed(memory) as observer, pipeline_step(PipelineReport("p"), "s"):
+    with observed(memory, redact=None) as observer, pipeline_step(PipelineReport("p"), "s"):
         raise ValueError(text)
 
     assert b"sk-ant" not in observer.audit_trace_file.read_bytes()
@@ -314,3 +315,107 @@ def test_a_report_that_raises_is_told_where_failures_are(memory: Path) -> None:
         kept = _run(memory, lambda: _Unsettled("x"), on_error="warn")
 
     assert kept.status == "running"
+
+
+# --- Reports that were made before
+
+
+def _loose() -> PipelineReport:
+    """Return a report of which no trace is kept: each kind of list in it is longer than a line."""
+    report = PipelineReport("loose")
+    report.append_step(StepReport("first", notes=["hello"]))
+    file = FileReport("a.csv", metadata={f"k{n}": text for n, text in enumerate(TEXTS)})
+    step = StepReport("long", notes=TEXTS[:-1], warnings=TEXTS, errors=TEXTS)
+    for text in TEXTS:
+        step.add_check(text, False, text)
+    file.append_step(step)
+    report.append_file(file)
+    half = TEXTS[: MANY // 2]
+    report.append_step(_Kind("last", a=half, b=half, c=half))  # type: ignore[arg-type]
+    return report
+
+
+class _Kind(ReportBase):
+    a: Any = None
+    b: Any = None
+    c: Any = None
+
+
+def test_a_report_whose_units_are_longer_than_a_line_is_recorded_whole(memory: Path) -> None:
+    """Binding it raised ValueError, and only the steps before the long one were left of it."""
+    report = _loose()
+    before = _said(report)
+
+    with observed(memory) as observer:
+        for _ in range(2):
+            with bind_pipeline(report):
+                pass
+        report.add_completed_step("more")
+        assert report.is_recorded
+        assert_folded(observer, report)
+
+    after = _said(report)
+    assert after["steps"].pop()["label"] == "more"
+    assert after == before
+
+
+def _said(unit: Any) -> Any:
+    return unit.model_dump(mode="json", exclude=["updated_at"])
+
+
+def test_a_long_step_that_was_made_before_stands_where_it_is_put(memory: Path) -> None:
+    report = _loose()
+    loose = StepReport("s", notes=TEXTS)
+
+    with observed(memory) as observer:
+        file = FileReport("b.csv")
+        file.append_step(loose)
+        report.append_file(file)
+        assert_folded(observer, report)
+
+    assert file.steps[0].notes == TEXTS
+
+
+def test_a_report_with_a_value_that_no_line_takes_stays_as_it_was(memory: Path) -> None:
+    report = _loose()
+    report.files[0].steps[0].metadata["rows"] = ["x" * 1_500_000]
+    before = report.model_dump(mode="json")
+    units = [report.state.unit, *(step.state.unit for step in report.steps)]
+
+    with observed(memory) as observer:
+        size = observer.audit_trace_file.stat().st_size
+        said = r"<StepReport 'long' failed>: metadata\['rows'\]: 15000.. bytes, want at most"
+        for _ in range(2):
+            with pytest.raises(EventTooLongError, match=said), bind_pipeline(report):
+                pass
+        assert not report.is_recorded
+        assert observer.audit_trace_file.stat().st_size == size
+
+    assert report.model_dump(mode="json") == before
+    assert [report.state.unit, *(step.state.unit for step in report.steps)] == units
+
+
+def test_what_cannot_be_written_whole_leaves_a_report_as_it_was(
+    memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had been written of it was all that was left."""
+    report = _loose()
+    before = report.model_dump(mode="json")
+    emit, n_left = PipelineReport.emit_event, 5
+
+    def interrupted(*args: Any) -> Any:
+        nonlocal n_left
+        n_left -= 1
+        if n_left < 0:
+            raise KeyboardInterrupt
+        return emit(*args)
+
+    with observed(memory) as observer:
+        with monkeypatch.context() as patched:
+            patched.setattr(PipelineReport, "emit_event", interrupted)
+            with pytest.raises(KeyboardInterrupt), bind_pipeline(report):
+                pass
+        assert (report.is_recorded, report.model_dump(mode="json")) == (False, before)
+        with bind_pipeline(report):
+            pass
+        assert_folded(observer, report)
