@@ -14,7 +14,7 @@ import orjson
 from observability.reporting.attached import Attached
 from observability.reporting.dumps import as_json
 from observability.reporting.interruption import change, settle_if_idle
-from observability.reporting.nested import FILL_METADATA, compare, has_nested, known_of
+from observability.reporting.nested import FILLING, compare, has_nested, known_of
 from observability.reporting.process import PLAIN, PROCESS, stamped
 from observability.values import Gate
 from replay.fold.report.beginning import begun, place
@@ -118,7 +118,7 @@ class Recorder:
         """Apply an event as it was written."""
         kind, parent = type(event), self.parent
         HANDLERS[kind](self.state, event, None if parent is None else parent.state)
-        if kind in FILL_METADATA and (self.known is not None or has_nested(event)):
+        if kind in FILLING and (self.known is not None or has_nested(event)):
             self.know()
 
     def begin_in(
@@ -243,8 +243,8 @@ class Recorder:
     # --- Values that are changed without a call
 
     def know(self) -> None:
-        """Remember the metadata, if something in it can be changed without a call."""
-        self.known = known_of(self.state.metadata)
+        """Remember what can be changed without a call, if there is something."""
+        self.known = known_of(self.state)
 
     def compare(self) -> None:
         """Record nested changes here; the lock is held."""

@@ -16,6 +16,7 @@ from observability import context
 from observability.reporting.adoption import adopt
 from observability.reporting.dumps import Status, as_json, check_of, in_python, without_none
 from observability.reporting.fitting import LEVELS, appended, check_length, n_that_fit
+from observability.reporting.nested import known_values
 from observability.reporting.process import PLAIN
 from observability.reporting.recorder import Recorder
 from observability.reporting.recording import RecordedDict, RecordedList
@@ -123,13 +124,14 @@ class LiveUnit(Recorder):
         """Let the units that stand in the state stand here; *give* returns the one of a state."""
 
     def _keep_nested(self, held: states.ReportBase) -> None:
-        """Let values inside metadata that were changed, and not recorded yet, be compared."""
-        known = orjson.loads(self.known) if self.known is not None else {}
+        """Let nested values that were changed, and not recorded yet, be compared."""
+        known = known_values(self.known)
         self.know()
-        new = self.state.metadata or {}
-        for key, value in (held.metadata or {}).items():
-            if key in known and key in new and new[key] == known[key]:
-                dict.__setitem__(new, key, value)
+        for name, values in known.items():
+            new = getattr(self.state, name) or {}
+            for key, value in (getattr(held, name) or {}).items():
+                if key in values and key in new and new[key] == values[key]:
+                    dict.__setitem__(new, key, value)
 
     def _keep_containers(self, held: states.ReportBase) -> None:
         """Let lists and metadata that somebody holds go on being this unit's."""

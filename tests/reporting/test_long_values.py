@@ -1,6 +1,7 @@
 """What is longer than a line: units and runs end, and what is live is what a fold has."""
 
 import contextlib
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from observability import (
     ExecutionObserver,
@@ -26,6 +29,7 @@ from replay.audit import audit
 from replay.fold.report.units import Units
 from replay.fold.report.views import unit_view
 from replay.trace.schema import decode_event
+from tests.reporting.calls import change_list
 
 MANY = 200
 TEXTS = [f"row {n}: {'n' * 6_000}" for n in range(MANY)]  # together longer than a line
@@ -161,6 +165,39 @@ def test_a_long_list_is_changed_in_every_way_that_lists_have(memory: Path) -> No
 
     assert step.notes == [*TEXTS[-2::-1], "last"]
     assert [check.name for check in step.checks] == TEXTS[1:]
+
+
+@given(
+    numbers=st.lists(st.integers(0, 10**6), min_size=1, max_size=5),
+    before=st.booleans(),
+    rows=st.integers(0, 9),
+)
+@settings(max_examples=8, deadline=None)
+def test_long_values_change_as_plain_ones_do(
+    numbers: list[int], rows: int, *, before: bool
+) -> None:
+    """Before there is a trace, where nothing is too long, or in one."""
+    plain = [f"{n} {'x' * 250_000}" for n in range(5)]
+
+    def changed() -> StepReport:
+        step = StepReport("s", notes=plain, metadata={"rows": []})
+        for n in numbers:
+            change_list(step.notes, n)
+            change_list(plain, n)
+            step.metadata["rows"].extend(["y" * 100_000] * (0 if before else rows))
+        return step
+
+    step = changed() if before else None
+    with tempfile.TemporaryDirectory() as out, observed(Path(out)) as observer:
+        report = PipelineReport("p")
+        with warnings.catch_warnings(record=True):
+            warnings.simplefilter("always")
+            report.append_step(step or changed())
+        assert_folded(observer, report)
+
+    assert report.steps[0].notes == plain
+    lost = not before and 100_000 * rows * len(numbers) > MAX_PAYLOAD
+    assert bool(report.steps[0].warnings) is lost
 
 
 def test_a_list_with_an_item_that_no_line_takes_is_refused_before_it_is_changed(
