@@ -81,7 +81,7 @@ def close_at_exit(close: Callable[[], None]) -> None:
     """Call *close* where no caller is left to raise to: a failure is one line on stderr."""
     try:
         close()
-    except OSError as error:
+    except Exception as error:  # noqa: BLE001 - OSErrors, and what a report of a user's kind raises
         # A stderr that is closed or gone is no reason for another error.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stderr.write(f"auditfold: {error}\n")

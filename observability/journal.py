@@ -23,11 +23,11 @@ from observability.origin import Clock, OnLine, Origin
 from observability.redaction.redact import Redact, Redactor
 from observability.signing.keys import VARIABLE, load_credential
 from observability.trace_file import JournalError, is_foreign
-from observability.values import Gate, encode
+from observability.values import MAX_PAYLOAD, EventTooLongError, Gate, encode
 from observability.writer import Writer
 from replay.trace.events import ENVELOPE, Extent, Parent, RegistryEnd
 from replay.trace.folder import check_workflow_id, step_number
-from replay.trace.line import MAX_INT, MAX_LINE, check_event_type
+from replay.trace.line import MAX_INT, check_event_type
 
 __all__ = ["Clock", "Durability", "Journal", "JournalError", "OnError"]
 
@@ -37,7 +37,6 @@ OnError = Literal["raise", "warn"]
 SYNC_INTERVAL_NS: Final = 1_000_000_000
 LONGEST_BACKOFF_NS: Final = 60_000_000_000
 _REMEMBERED: Final = 1_000  # event types, so that hostile ones cannot fill memory
-MAX_PAYLOAD: Final = MAX_LINE - 4096  # bytes; the envelope with the longest ids is below 3 KiB
 
 _dumps: Final = orjson.dumps
 _TERMINAL: Final = frozenset({"workflow_complete", "workflow_error"})
@@ -251,7 +250,7 @@ class Journal:
         if message is not None:
             head += b',"message":' + _dumps(message)
         if len(details) + len(head) > MAX_PAYLOAD:
-            _refuse_long(event_type, {"node_id": node_id, "message": message, **payload})
+            raise EventTooLongError(event_type, {"node_id": node_id, "message": message, **payload})
         if os.getpid() != self._pid:  # a fork that no hook has seen
             self.become_child()
         with self.lock:
@@ -559,13 +558,3 @@ def _checked_index(index: Any) -> int:
     if not -MAX_INT <= number <= MAX_INT:
         raise ValueError("node_index: integer beyond 2^53 - 1")
     return number
-
-
-def _refuse_long(event_type: str, values: Mapping[str, Any]) -> None:
-    sizes = {key: len(encode({key: value})) for key, value in values.items()}
-    largest = max(sizes, key=sizes.__getitem__)
-    raise ValueError(
-        f"{event_type}: {sum(sizes.values())} bytes, want at most {MAX_PAYLOAD}; the largest key "
-        f"is {largest!r} with {sizes[largest]} bytes. Write it to a file and record that with "
-        "node.output(path)"
-    )

@@ -6,6 +6,7 @@ exceptions of the user's code always propagate.
 """
 
 import atexit
+import contextlib
 import functools
 import operator
 import os
@@ -359,7 +360,7 @@ class ExecutionObserver:
                 self.workflow_error(error)
             else:
                 self.close()
-        except (OSError, RuntimeError) as late:
+        except Exception as late:
             if error is None:
                 raise
             # The exception of the program is the one that must be seen.
@@ -418,24 +419,23 @@ class ExecutionObserver:
         """
         if self._closed:
             return
-        if self.is_open:
-            self._settle_reports()
-        live = self._live
-        if live.bar is not None:
-            live.bar.close()
-        live.journal.close()
-        self._closed = True
-        context.end(self)
-        atexit.unregister(self._at_exit)
-        self.tqdm_wrapper.close()
-        failures = [] if live.log.error is None else [(live.log.path, live.log.error)]
-        if os.getpid() == self.pid and live.journal.written:
-            failures += self._write_derived()
-        live.log.close()
-        for path, error in failures[:1]:
-            self._answer(
-                JournalError(path, error, "the trace does not need it. Run: auditfold replay")
-            )
+        with self._reports_settled():
+            live = self._live
+            if live.bar is not None:
+                live.bar.close()
+            live.journal.close()
+            self._closed = True
+            context.end(self)
+            atexit.unregister(self._at_exit)
+            self.tqdm_wrapper.close()
+            failures = [] if live.log.error is None else [(live.log.path, live.log.error)]
+            if os.getpid() == self.pid and live.journal.written:
+                failures += self._write_derived()
+            live.log.close()
+            for path, error in failures[:1]:
+                self._answer(
+                    JournalError(path, error, "the trace does not need it. Run: auditfold replay")
+                )
 
     # --- What programs read
 
@@ -498,15 +498,21 @@ class ExecutionObserver:
 
     # --- Inside
 
-    def _settle_reports(self) -> None:
-        """Let reports record what was changed inside their values, before the run ends."""
-        if os.getpid() != self.pid:
-            return
-        for report in list(self.reports):
+    @contextlib.contextmanager
+    def _reports_settled(self) -> Iterator[None]:
+        """Let reports record what was changed inside their values, and then let the run end.
+
+        What one of them raises keeps no run from ending, and is raised or told behind that.
+        """
+        failed: list[Exception] = []
+        for report in list(self.reports) if self.is_open and os.getpid() == self.pid else ():
             try:
                 report.settle()
-            except JournalError as error:
-                self._answer(error)
+            except Exception as error:  # noqa: BLE001 - a report may be of a user's own kind
+                failed.append(error)
+        yield
+        for late in failed[:1]:
+            self._answer(late)
 
     @property
     def lock(self) -> threading.RLock:
@@ -619,28 +625,28 @@ class ExecutionObserver:
         with_times: bool,
     ) -> None:
         """Append the terminal event with the counts of its moment, and close."""
-        self._settle_reports()
-        live = self._live
-        if live.bar is not None:
-            live.bar.close()
-        # Under the lock no other thread ends a node, or syncs, between count and stamp.
-        with live.journal.lock:
-            state = live.state
-            counts = {
-                "nodes_completed": state.nodes_completed,
-                "nodes_failed": state.nodes_failed,
-                "nodes_skipped": state.nodes_skipped,
-            }
-            times = {"node_times": payloads.that_fit(node_times(state))} if with_times else {}
-            seconds = {"total_time_seconds": self._seconds()}
-            self._append(
-                event_type, {**before, **counts, **seconds, **behind, **times}, self._only_node
-            )
-            self._ended = True
-        block = summary if event_type == "workflow_complete" else error_block
-        live.block(block(live.state, unsaid=live.journal.unsaid))
-        self.close()
-        live.say_registry()
+        with self._reports_settled():
+            live = self._live
+            if live.bar is not None:
+                live.bar.close()
+            # Under the lock no other thread ends a node, or syncs, between count and stamp.
+            with live.journal.lock:
+                state = live.state
+                counts = {
+                    "nodes_completed": state.nodes_completed,
+                    "nodes_failed": state.nodes_failed,
+                    "nodes_skipped": state.nodes_skipped,
+                }
+                times = {"node_times": payloads.that_fit(node_times(state))} if with_times else {}
+                seconds = {"total_time_seconds": self._seconds()}
+                self._append(
+                    event_type, {**before, **counts, **seconds, **behind, **times}, self._only_node
+                )
+                self._ended = True
+            block = summary if event_type == "workflow_complete" else error_block
+            live.block(block(live.state, unsaid=live.journal.unsaid))
+            self.close()
+            live.say_registry()
 
     def _write_derived(self) -> list[tuple[Path, OSError]]:
         """Write metadata, report and copies; set where the copies are."""
@@ -667,7 +673,7 @@ class ExecutionObserver:
     def _seconds(self) -> float:
         return (self.clock.monotonic_ns() - self._began_mono_ns) / 1e9
 
-    def _answer(self, error: JournalError) -> None:
+    def _answer(self, error: Exception) -> None:
         """Raise *error*, or warn, as `on_error` says."""
         if self.on_error == "raise":
             raise error

@@ -15,7 +15,7 @@ from replay.trace.events import Seconds
 
 LARGEST_TEXT: Final = 64 * 1024  # characters of an error's text, and of its traceback
 # Looked through for secrets before it is cut, so that none is cut in two and not known any more.
-_LOOKED_AT: Final = 16 * LARGEST_TEXT
+LOOKED_AT: Final = 16 * LARGEST_TEXT
 LARGEST_VALUE: Final = 64 * 1024  # bytes of JSON: a value, or the list of a directory
 _MOST_NODE_TIMES: Final = 10_000
 _MOST_NODE_TIMES_BYTES: Final = 1 << 19  # half of a line
@@ -129,9 +129,9 @@ def describe(error: BaseException, gate: Gate) -> dict[str, Any]:
 
 def first_part(gate: Gate, key: str, text: str) -> str:
     """Return the first 64 Ki characters of *text* as they may be kept."""
-    return gate.text(key, text[:_LOOKED_AT])[:LARGEST_TEXT]
+    return gate.text(key, text[:LOOKED_AT])[:LARGEST_TEXT]
 
 
 def last_part(gate: Gate, key: str, text: str) -> str:
     """Return the last 64 Ki characters of *text* as they may be kept."""
-    return gate.text(key, text[-_LOOKED_AT:])[-LARGEST_TEXT:]
+    return gate.text(key, text[-LOOKED_AT:])[-LARGEST_TEXT:]

@@ -13,7 +13,9 @@ import orjson
 
 from observability.redaction.redact import Redactor
 from observability.walk import PAIR, SURROGATE, VALUE_NAMES, Walk, named, whole
-from replay.trace.line import MAX_DEPTH, MAX_INT
+from replay.trace.line import MAX_DEPTH, MAX_INT, MAX_LINE
+
+MAX_PAYLOAD: Final = MAX_LINE - 4096  # bytes; the envelope with the longest ids is below 3 KiB
 
 _OPTIONS: Final = (
     orjson.OPT_STRICT_INTEGER
@@ -33,6 +35,32 @@ def encode(payload: Mapping[str, Any]) -> bytes:
         # A key of a subclass of str that equals a remembered one: the gate cannot tell them.
         walked = Walk(None, lenient=False).mapping(payload, "")
         return orjson.dumps(walked, option=_OPTIONS)
+
+
+class EventTooLongError(ValueError):
+    """An event that no line takes.
+
+    Attributes:
+        where: Its type, or what in it is too long.
+        got: Bytes of its payload, about.
+        want: Bytes that it may have.
+        key: The largest key.
+
+    Args:
+        where: Its type, or what in it is too long.
+        payload: What it was to say.
+    """
+
+    def __init__(self, where: str, payload: Mapping[str, Any]) -> None:
+        sizes = {key: len(encode({key: value})) for key, value in payload.items()}
+        self.where = where
+        self.got, self.want = sum(sizes.values()), MAX_PAYLOAD
+        self.key = max(sizes, key=sizes.__getitem__)
+        super().__init__(
+            f"{where}: {self.got} bytes, want at most {MAX_PAYLOAD}; the largest key "
+            f"is {self.key[:200]!r} with {sizes[self.key]} bytes. Write it to a file and record "
+            "that with node.output(path)"
+        )
 
 
 class Gate:

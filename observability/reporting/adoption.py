@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from observability.reporting.fitting import EventParts, split_beginning
 from observability.reporting.interruption import change
 from observability.reporting.process import PLAIN, PROCESS
-from observability.values import Gate
 from replay.fold.report.beginning import begun, place
+from replay.fold.report.handlers import HANDLERS
 from replay.trace.events import UnitBegun
 
 if TYPE_CHECKING:
@@ -33,33 +34,59 @@ def begin_again(
 
     What fails before all of it was written leaves it where it was; the trace then has a
     beginning under ids that nobody has.
+
+    Raises:
+        EventTooLongError: A value in it is longer than a line; nothing was written.
     """
-    gate = PLAIN if observer is None else observer.gate
-    copies = list(_copies(unit, gate, None if parent is None else parent.state.unit))
+    copies = list(_copies(unit, observer, None if parent is None else parent.state.unit))
     before = [(one, one.state, one.state.unit, one.observer) for one, _ in copies]
+
+    def begin() -> None:
+        try:
+            events = [[unit.emit_event(*part) for part in parts] for _, parts in copies]
+        except BaseException:
+            # Before `change` folds what was written, which is not all there is.
+            _leave(unit, before, observer)
+            raise
+        _apply_copies(unit, [one for one, _ in copies], events, parent)
+
     try:
         if observer is not None:
             observer.reports.add(unit)  # however often this is interrupted
-        for one, payload in copies:
+        for one, ((_, payload), *_) in copies:
             one.observer, one.state.unit = observer, payload["unit"]
-        _tell_copies(unit, copies, parent)
+        if observer is None:
+            begin()
+            return
+        with observer.lock:
+            change(observer, unit, begin)
     except BaseException:
-        if observer is not None:
-            doubtful, observer.doubtful = observer.doubtful, True
-        if unit.state is before[0][1]:
-            for one, state, name, former in before:
-                one.observer, state.unit = former, name
-            if observer is not None:
-                observer.reports.discard(unit)
-        if observer is not None:
-            observer.doubtful = doubtful
+        _leave(unit, before, observer)
         raise
 
 
+def _leave(
+    unit: "LiveUnit",
+    before: list[tuple["LiveUnit", Any, str, "ExecutionObserver | None"]],
+    observer: "ExecutionObserver | None",
+) -> None:
+    """Leave *unit*, with what stands in it, where it was, unless it has begun again by now."""
+    if observer is not None:
+        doubtful, observer.doubtful = observer.doubtful, True
+    if unit.state is before[0][1]:
+        for one, state, name, former in before:
+            one.observer, state.unit = former, name
+        if observer is not None:
+            observer.reports.discard(unit)
+    if observer is not None:
+        observer.doubtful = doubtful
+
+
 def _copies(
-    unit: "LiveUnit", gate: Gate, parent: str | None
-) -> Iterator[tuple["LiveUnit", dict[str, Any]]]:
-    """Yield *unit* and those in it, with what says how each of them begins again."""
+    unit: "LiveUnit", observer: "ExecutionObserver | None", parent: str | None
+) -> Iterator[tuple["LiveUnit", list[EventParts]]]:
+    """Yield *unit* and those in it, with the events by which each of them begins again."""
+    gate = PLAIN if observer is None else observer.gate
     held: states.ReportBase = unit.state
     plain = msgspec.to_builtins(held)
     for name in ("unit", "kind", "steps", "files", "tally"):
@@ -72,33 +99,29 @@ def _copies(
     }
     if parent is not None:
         payload["parent"] = parent
-    yield unit, payload
+    is_written = observer is not None and observer.is_open
+    later = split_beginning(payload, repr(unit)) if is_written else []
+    yield unit, [(UnitBegun, payload), *later]
     for child in unit.all_children():
-        yield from _copies(child, gate, payload["unit"])
+        yield from _copies(child, observer, payload["unit"])
 
 
-def _tell_copies(
+def _apply_copies(
     unit: "LiveUnit",
-    copies: list[tuple["LiveUnit", dict[str, Any]]],
+    copied: list["LiveUnit"],
+    events: list[list[Any]],
     parent: "LiveUnit | None",
 ) -> None:
-    """Write that units begin again, and let them; nothing is applied before all is written."""
-
-    def begin() -> None:
-        events = [unit.emit_event(UnitBegun, payload) for _, payload in copies]
-        for (one, _), event in zip(copies, events, strict=True):
-            above = parent if one is unit else one.parent
-            one.take_over(begun(event), above)
-            if above is not None:
-                place(above.state, one.state, event)
-        if parent is not None:
-            parent.children_like(unit).add(unit)
-            if observer is not None:
-                observer.reports.discard(unit)
-
-    observer = unit.observer
-    if observer is None:
-        begin()
-        return
-    with observer.lock:
-        change(observer, unit, begin)
+    """Let units begin by events that are all written."""
+    for one, (event, *later) in zip(copied, events, strict=True):
+        state = begun(event)
+        for more in later:
+            HANDLERS[type(more)](state, more, None)
+        above = parent if one is unit else one.parent
+        one.take_over(state, above)
+        if above is not None:
+            place(above.state, one.state, event)
+    if parent is not None:
+        parent.children_like(unit).add(unit)
+        if unit.observer is not None:
+            unit.observer.reports.discard(unit)

@@ -15,6 +15,7 @@ from observability.reporting.fields import (
     a_text_or_none,
     a_time,
 )
+from observability.reporting.fitting import shortened
 from observability.reporting.own_fields import declared, filled
 from observability.reporting.process import PROCESS
 from observability.reporting.unit import LiveUnit
@@ -193,8 +194,10 @@ class ReportBase(LiveUnit):
             if self.ok:
                 self.set_status("succeeded", "inferred")
                 return self
-            for reason in self.state.failure_reasons():
-                self.error(reason)
+            known = set(self.state.errors or ())
+            for reason in map(shortened, self.state.failure_reasons()):
+                if reason not in known:
+                    self.error(reason)
             self.set_status("failed", "inferred")
         return self
 

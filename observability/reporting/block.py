@@ -12,6 +12,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from observability.reporting.base import ReportBase
+from observability.reporting.fitting import (
+    LARGEST_NAME,
+    first_lines,
+    first_of,
+    first_of_each,
+    last_of,
+    shortened,
+)
 from observability.reporting.gathering import ExceptionRecordedWarning, Gathering
 from observability.settings import (
     NAMES,
@@ -28,7 +36,6 @@ if TYPE_CHECKING:
 
 U = TypeVar("U", bound=ReportBase)
 
-LARGEST_TEXT: Final = 64 * 1024  # characters of an error's text, and of its traceback
 _LONGEST_CHAIN: Final = 20
 
 
@@ -47,7 +54,9 @@ class NeverInstead:
         late: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        if self._error is None or not isinstance(late, OSError | RuntimeError | ValueError):
+        if self._error is None or not isinstance(
+            late, OSError | RuntimeError | ValueError | Warning
+        ):
             return False
         self._error.add_note(f"auditfold: {late}")
         return True
@@ -121,7 +130,7 @@ class Block(Generic[U]):
             self._finish(unit, error, goes_on=goes_on)
         if error is None or goes_on:
             return False
-        said = unit.clean_text(_text_of(error))
+        said = first_of(_text_of(error), unit.gate)
         warnings.warn(
             f"{unit!r} failed by {type(error).__name__}: {said}; recorded, and the program goes "
             "on (raise_on_exception=True lets it through)",
@@ -156,6 +165,8 @@ class Block(Generic[U]):
         try:
             if self._report is not None:
                 self._report.auto_saves.ends(self)
+            with NeverInstead(error), unit.lock:
+                unit.compare()
             with unit.lock:
                 self._tell_what_was_kept(unit)
                 if error is not None:
@@ -184,24 +195,24 @@ class Block(Generic[U]):
                 {"stream": name, "text": unit.clean_text(text), "truncated": truncated},
             )
         if gathering.warned:
-            lines = [unit.clean_text(line) for line in gathering.warned]
+            lines = first_lines(gathering.warned, unit.gate)
             unit.record(Captured, {"stream": "warnings", "lines": lines})
 
     def _tell(self, unit: U, error: BaseException, *, goes_on: bool) -> None:
         settings = self._settings
         payload: dict[str, Any] = {
-            "error": unit.clean_text(_text_of(error)),
-            "error_type": type(error).__name__,
-            "error_module": type(error).__module__,
+            "error": first_of(_text_of(error), unit.gate),
+            "error_type": shortened(type(error).__name__, LARGEST_NAME),
+            "error_module": shortened(str(type(error).__module__), LARGEST_NAME),
             "suppressed": settings.suppression_breadcrumb(error) is not None,
             "reraised": goes_on,
         }
-        chain = [unit.clean_text(said) for said in _chain(error)]
+        chain = _chain(error)
         if chain:
-            payload["chain"] = chain
+            payload["chain"] = first_of_each(chain, unit.gate)
         if settings.store_traceback:
             lines = traceback.format_exception(error, limit=settings.traceback_limit)
-            payload["traceback"] = unit.clean_text("".join(lines)[-LARGEST_TEXT:])
+            payload["traceback"] = last_of("".join(lines), unit.gate)
         unit.record(ExceptionRaised, payload)
         breadcrumb = settings.suppression_breadcrumb(error)
         if breadcrumb is not None:
@@ -227,7 +238,7 @@ class Block(Generic[U]):
 
 def _text_of(error: BaseException) -> str:
     try:
-        return str(error)[:LARGEST_TEXT]
+        return str(error)
     except Exception as own:  # noqa: BLE001 - anybody's __str__
         return f"no text: its __str__ raised {type(own).__name__}"
 

@@ -14,13 +14,7 @@ import orjson
 from observability.reporting.attached import Attached
 from observability.reporting.dumps import as_json
 from observability.reporting.interruption import change, settle_if_idle
-from observability.reporting.nested import (
-    FILL_METADATA,
-    changed_keys,
-    has_changed,
-    has_nested,
-    known_of,
-)
+from observability.reporting.nested import FILLING, compare, has_nested, known_of
 from observability.reporting.process import PLAIN, PROCESS, stamped
 from observability.values import Gate
 from replay.fold.report.beginning import begun, place
@@ -28,8 +22,6 @@ from replay.fold.report.handlers import HANDLERS
 from replay.trace.events import (
     EVENT_TYPES,
     Event,
-    Message,
-    MetadataChanged,
     UnitAttached,
     UnitBegun,
     UnitEdited,
@@ -52,17 +44,18 @@ class Recorder:
         observer: Where events go; None: nowhere.
         parent: What it stands in.
         derived: Its id was made of its label.
+        known: What nested values are compared with; None where there are none.
         warned: It was said that changes are in no trace any more.
     """
 
-    __slots__ = ("__weakref__", "_known", "derived", "observer", "parent", "state", "warned")
+    __slots__ = ("__weakref__", "derived", "known", "observer", "parent", "state", "warned")
 
     state: Any
     observer: "ExecutionObserver | None"
     parent: Any
     derived: bool
     warned: bool
-    _known: bytes | None
+    known: bytes | None
 
     # --- Events
 
@@ -113,8 +106,8 @@ class Recorder:
                 # Another thread has let an observer record it while this one waited.
                 self.record(kind, payload, node)
                 return
-            if self._known is not None:
-                self._compare()
+            if self.known is not None:
+                compare(self)  # not by way of `self.compare`: this is the hot path
             payload["unit"] = self.state.unit
             if observer is None:
                 self._apply(stamped(kind, payload))
@@ -125,8 +118,8 @@ class Recorder:
         """Apply an event as it was written."""
         kind, parent = type(event), self.parent
         HANDLERS[kind](self.state, event, None if parent is None else parent.state)
-        if kind in FILL_METADATA and (self._known is not None or has_nested(event)):
-            self._know()
+        if kind in FILLING and (self.known is not None or has_nested(event)):
+            self.know()
 
     def begin_in(
         self,
@@ -138,7 +131,7 @@ class Recorder:
         node: NodeKey = NO_NODE,
     ) -> None:
         """Begin, in *parent* or alone; `observer` is set, and *payload* has passed its gate."""
-        self.parent, self._known, self.derived, self.warned = parent, None, derived, False
+        self.parent, self.known, self.derived, self.warned = parent, None, derived, False
         payload["unit"] = PROCESS.new_unit()
         if parent is not None:
             payload["parent"] = parent.state.unit
@@ -151,7 +144,7 @@ class Recorder:
 
     def _begin_by(self, event: Any) -> None:
         self.state = begun(event)
-        self._know()
+        self.know()
         if self.parent is not None:
             self.parent.take(self, event)
         elif self.observer is not None:
@@ -249,46 +242,21 @@ class Recorder:
 
     # --- Values that are changed without a call
 
-    def _know(self) -> None:
-        """Remember the metadata, if something in it can be changed without a call."""
-        self._known = known_of(self.state.metadata)
+    def know(self) -> None:
+        """Remember what can be changed without a call, if there is something."""
+        self.known = known_of(self.state)
 
-    def _compare(self) -> None:
-        """Record what was changed inside values of the metadata; what cannot be is put back."""
-        metadata, known = self.state.metadata, self._known
-        if not has_changed(metadata, known):
-            return
-        before = orjson.loads(known or b"{}")
-        changed = changed_keys(metadata, before)
-        self._known = None
-        try:
-            self._record_changed(changed, before)
-        except BaseException:
-            if self._known is None:
-                self._known = known  # what was not recorded is compared again
-            raise
-
-    def _record_changed(self, changed: list[str], before: dict[str, Any]) -> None:
-        metadata = self.state.metadata
-        try:
-            clean = self.clean_values({key: metadata[key] for key in changed})
-        except (TypeError, ValueError) as error:
-            for key in changed:
-                dict.__setitem__(metadata, key, before.get(key))
-            self._know()
-            text = f"a change inside metadata was not kept: {error}"
-            warnings.warn(text, RuntimeWarning, stacklevel=6)
-            self.record(Message, {"level": "warning", "text": text})
-            return
-        self.record(MetadataChanged, {"patch": clean})
+    def compare(self) -> None:
+        """Record nested changes here; the lock is held."""
+        if self.known is not None:
+            compare(self)
 
     def compare_all(self) -> None:
         """Record nested changes here and in all that stands here; the lock is held."""
         observer = self.observer
         if observer is not None and (observer.changing or observer.doubtful):
             settle_if_idle(observer)
-        if self._known is not None:
-            self._compare()
+        self.compare()
         for child in self.all_children():
             child.compare_all()
 

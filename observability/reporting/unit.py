@@ -7,7 +7,7 @@ units that programs use are in `observability.reporting`.
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import msgspec
 import orjson
@@ -15,14 +15,15 @@ import orjson
 from observability import context
 from observability.reporting.adoption import adopt
 from observability.reporting.dumps import Status, as_json, check_of, in_python, without_none
+from observability.reporting.fitting import LEVELS, appended, check_length, n_that_fit
+from observability.reporting.nested import known_values
 from observability.reporting.process import PLAIN
 from observability.reporting.recorder import Recorder
 from observability.reporting.recording import RecordedDict, RecordedList
+from observability.values import MAX_PAYLOAD, EventTooLongError, encode
 from replay.fold import report as states
 from replay.fold.report.views import json_chunks, unit_view
 from replay.trace.events import CheckMade, Message, MetadataChanged
-
-_LEVELS: Final = {"notes": "note", "warnings": "warning", "errors": "error"}
 
 
 class LiveUnit(Recorder):
@@ -70,7 +71,7 @@ class LiveUnit(Recorder):
                 },
             )
         else:
-            self.record(Message, {"level": _LEVELS[name], "text": self.clean_text(item)})
+            self.record(Message, {"level": LEVELS[name], "text": self.clean_text(item)})
 
     def record_list(self, name: str, change: Callable[[list[Any]], Any]) -> Any:
         """Record what *change* makes of a list."""
@@ -82,8 +83,22 @@ class LiveUnit(Recorder):
                 value = self.clean_values({name: value})[name]
             else:
                 value = [self.clean_text(item) for item in items]
-            self.edit(name, value)
+            try:
+                self.edit(name, value)
+            except EventTooLongError:
+                self._edit_in_parts(name, value)
         return result
+
+    def _edit_in_parts(self, name: str, value: list[Any]) -> None:
+        """Record a list that is longer than a line: its beginning, and then item by item."""
+        unit = self.state.unit
+        rest = n_that_fit(value, MAX_PAYLOAD - len(encode({"unit": unit, "field": name})) - 16)
+        added = [appended(name, item) for item in value[rest:]]
+        for _, payload in added:
+            check_length({**payload, "unit": unit}, name)
+        self.edit(name, value[:rest])
+        for kind, payload in added:
+            self.record(kind, payload)
 
     def record_metadata(self, deleted: list[str], patch: Mapping[str, Any]) -> None:
         """Record keys that go and keys that are set."""
@@ -109,17 +124,18 @@ class LiveUnit(Recorder):
         """Let the units that stand in the state stand here; *give* returns the one of a state."""
 
     def _keep_nested(self, held: states.ReportBase) -> None:
-        """Let values inside metadata that were changed, and not recorded yet, be compared."""
-        known = orjson.loads(self._known) if self._known is not None else {}
-        self._know()
-        new = self.state.metadata or {}
-        for key, value in (held.metadata or {}).items():
-            if key in known and key in new and new[key] == known[key]:
-                dict.__setitem__(new, key, value)
+        """Let nested values that were changed, and not recorded yet, be compared."""
+        known = known_values(self.known)
+        self.know()
+        for name, values in known.items():
+            new = getattr(self.state, name) or {}
+            for key, value in (getattr(held, name) or {}).items():
+                if key in values and key in new and new[key] == values[key]:
+                    dict.__setitem__(new, key, value)
 
     def _keep_containers(self, held: states.ReportBase) -> None:
         """Let lists and metadata that somebody holds go on being this unit's."""
-        for name in (*_LEVELS, "checks"):
+        for name in (*LEVELS, "checks"):
             items = getattr(held, name, None)
             if type(items) is RecordedList:
                 list.__setitem__(items, slice(None), getattr(self.state, name) or ())
@@ -241,7 +257,7 @@ class LiveUnit(Recorder):
         self = cls.__new__(cls)
         self.state, self.parent, self.observer = state, parent, None
         self.derived = self.warned = False
-        self._know()
+        self.know()
         self._wrap()
         return self
 

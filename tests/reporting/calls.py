@@ -261,8 +261,9 @@ class Calls:
             unit.percent = n % 120
             self.twins[unit].set_percent = min(n % 120, 100)
         else:
-            self.own.score = n / 7
-            self.own.tags = VALUES[n % len(VALUES)]
+            own = {"score": n / 7, "tags": VALUES[n % len(VALUES)]}
+            self.own.score, self.own.tags = own["score"], own["tags"]
+            self.twins[self.own].fields |= as_json(own)
 
     def change_list(self, n: int) -> None:
         unit = self.unit(n // 8)
@@ -279,8 +280,9 @@ class Calls:
 
     def change_inside(self, n: int) -> None:
         unit = self.unit(n)
-        for metadata in (unit.metadata, self.twins[unit].metadata):
-            for value in list(metadata.values()):
+        own = ({"tags": self.own.tags}, self.twins[self.own].fields) if n % 2 else ()
+        for values in (unit.metadata, self.twins[unit].metadata, *own):
+            for value in list(values.values()):
                 if isinstance(value, dict):
                     value[f"k{n % 3}"] = n % 2**50
                 elif isinstance(value, list):

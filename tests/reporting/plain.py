@@ -15,6 +15,7 @@ class Plain:
     Attributes:
         kind: `step`, `file`, `pipeline` or `own`.
         named: Its id was given, not made of its label.
+        fields: Of a kind of a user's own.
         steps: Those in it.
         files: Those in it.
     """
@@ -39,6 +40,7 @@ class Plain:
         self.errors: list[str] = []
         self.checks: list[list[Any]] = []
         self.metadata: dict[str, Any] = dict(metadata or {})
+        self.fields: dict[str, Any] = {}
         self.review: list[Any] = [False, None]
         self.reopened = False
         self.steps: list[Plain] = []
@@ -158,7 +160,7 @@ class Plain:
                 "n_steps": len(self.steps),
                 "steps": [step.view() for step in self.steps],
             }
-        return view
+        return {**view, **self.fields}
 
 
 def slug(label: str) -> str:

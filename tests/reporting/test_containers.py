@@ -1,5 +1,6 @@
 """Lists and dicts of a unit, changed directly, without an observer."""
 
+import contextlib
 import copy
 import pickle
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from observability import ExecutionObserver
-from observability.reporting import Check, FileReport, PipelineReport, StepReport
+from observability import ExecutionObserver, pipeline_file
+from observability.reporting import Check, FileReport, PipelineReport, ReportBase, StepReport
 from observability.reporting.recording import RecordedDict, RecordedList
+from replay.fold import read_report
 from tests.reporting.calls import change_dict, change_list
 
 NUMBERS = st.integers(0, 10**6)
@@ -83,6 +85,59 @@ def test_a_nested_change_that_json_cannot_hold_is_put_back_and_said() -> None:
 
     assert step.metadata == {"rows": [1]}
     assert "was not kept" in step.warnings[0]
+
+
+class _Mine(ReportBase):
+    rows: list = []  # type: ignore[type-arg]  # noqa: RUF012 - as users write it
+    opts: dict = {}  # type: ignore[type-arg]  # noqa: RUF012
+
+
+def test_a_list_in_an_own_field_may_be_changed(memory: Path) -> None:
+    """The live report said one thing and the trace another."""
+    with ExecutionObserver("x", memory, quiet=True) as observer:
+        mine = _Mine("m", metadata={"rows": []})
+        mine.rows.append(1)
+        mine.opts["k"] = [2]
+        mine.metadata["rows"].append(3)
+        mine.note("next")
+        other = _Mine("n")
+        mine.rows.append(4)
+        mine.opts["k"].append(5)
+        before = observer.audit_trace_file.read_bytes().count(b"\n")
+        live = mine.model_dump(mode="json")
+        mine.model_dump()
+        after = observer.audit_trace_file.read_bytes().count(b"\n")
+
+    assert (mine.rows, mine.opts, mine.metadata) == ([1, 4], {"k": [2, 5]}, {"rows": [3]})
+    assert (other.rows, after - before) == ([], 2)
+    folded = read_report(memory)["units"][0]
+    assert {name: folded[name] for name in ("rows", "opts", "metadata", "notes")} == {
+        name: live[name] for name in ("rows", "opts", "metadata", "notes")
+    }
+
+
+@pytest.mark.parametrize("observed", [False, True])
+def test_what_json_cannot_hold_in_an_own_field_concerns_no_other_unit(
+    memory: Path, *, observed: bool
+) -> None:
+    """It raised TypeError out of the next file's block, and at the end of the run."""
+    out = ExecutionObserver("x", memory, quiet=True) if observed else contextlib.nullcontext()
+    with out:
+        report = PipelineReport("p", output_path=memory / "p.json")
+        mine = _Mine("m")
+        report.append_step(mine)  # type: ignore[arg-type]
+        mine.opts["k"] = object()
+        with (
+            pytest.warns(RuntimeWarning, match="inside fields was not kept: opts.k: got object"),
+            pipeline_file(report, "a.csv") as file,
+        ):
+            pass
+
+    assert (file.status, mine.opts) == ("succeeded", {})
+    assert mine.warnings == [
+        "a change inside fields was not kept: opts.k: got object, want a JSON value"
+    ]
+    assert "opts" in (memory / "p.json").read_text()
 
 
 def test_a_value_without_json_form_is_refused_where_it_is_given() -> None:
