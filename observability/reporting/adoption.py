@@ -43,43 +43,42 @@ def begin_again(
 
     def begin() -> None:
         try:
+            if observer is not None:
+                observer.reports.add(unit)
+            for one, ((_, payload), *_) in copies:
+                one.observer, one.state.unit = observer, payload["unit"]
             events = [[unit.emit_event(*part) for part in parts] for _, parts in copies]
         except BaseException:
             # Before `change` folds what was written, which is not all there is.
-            _leave(unit, before, observer)
+            _leave(before, observer)
             raise
         _apply_copies(unit, [one for one, _ in copies], events, parent)
 
+    if observer is None:
+        begin()
+        return
     try:
-        if observer is not None:
-            observer.reports.add(unit)  # however often this is interrupted
-        for one, ((_, payload), *_) in copies:
-            one.observer, one.state.unit = observer, payload["unit"]
-        if observer is None:
-            begin()
-            return
         with observer.lock:
             change(observer, unit, begin)
     except BaseException:
-        _leave(unit, before, observer)
+        _leave(before, observer)
         raise
 
 
 def _leave(
-    unit: "LiveUnit",
     before: list[tuple["LiveUnit", Any, str, "ExecutionObserver | None"]],
     observer: "ExecutionObserver | None",
 ) -> None:
-    """Leave *unit*, with what stands in it, where it was, unless it has begun again by now."""
+    """Leave a unit, the first, with what stands in it where it was, unless it has begun by now."""
+    unit, held, known, _ = before[0]
+    if unit.state is not held or held.unit == known:
+        return
     if observer is not None:
-        doubtful, observer.doubtful = observer.doubtful, True
-    if unit.state is before[0][1]:
-        for one, state, name, former in before:
-            one.observer, state.unit = former, name
-        if observer is not None:
-            observer.reports.discard(unit)
+        observer.doubtful = True  # however often this is interrupted
+    for one, state, name, former in reversed(before):
+        one.observer, state.unit = former, name
     if observer is not None:
-        observer.doubtful = doubtful
+        observer.reports.discard(unit)
 
 
 def _copies(

@@ -219,18 +219,21 @@ class ReportBase(LiveUnit):
     # --- What is said about it
 
     def note(self, text: object) -> Self:
-        """Add a note."""
-        self.record(Message, {"level": "note", "text": self.clean_text(text)})
+        """Add a note; none if it is None."""
+        if text is not None:
+            self.record(Message, {"level": "note", "text": self.clean_text(text)})
         return self
 
     def warn(self, text: object) -> Self:
-        """Add a warning."""
-        self.record(Message, {"level": "warning", "text": self.clean_text(text)})
+        """Add a warning; none if it is None."""
+        if text is not None:
+            self.record(Message, {"level": "warning", "text": self.clean_text(text)})
         return self
 
     def error(self, text: object) -> Self:
-        """Add an error; the unit will not end well."""
-        self.record(Message, {"level": "error", "text": self.clean_text(text)})
+        """Add an error, so that the unit will not end well; none if it is None."""
+        if text is not None:
+            self.record(Message, {"level": "error", "text": self.clean_text(text)})
         return self
 
     # --- Review

@@ -79,7 +79,12 @@ def _is_recorded(unit: "Recorder", changed: list[_Place]) -> bool:
     if len(changed) > 1 and (first, last) != ("metadata", "metadata"):
         return False
     values = getattr(unit.state, first)
-    return _why_not(unit, first, {key: values[key] for _, key in changed}) is None
+    held = {key: values[key] for _, key in changed}
+    if _why_not(unit, first, held) is not None:
+        return False
+    for key, value in held.items():
+        _hold(getattr(unit.state, first), key, value)
+    return True
 
 
 def _record_each(
@@ -94,7 +99,7 @@ def _record_each(
         unit.know()
         for name, key in changed:
             why = _why_not(unit, name, {key: left[name, key]})
-            del left[name, key]
+            _hold(getattr(unit.state, name), key, left.pop((name, key)))
             if why is not None:
                 text = shortened(f"a change inside {name} was not kept: {why}", _LONGEST)
                 # Once: a program may change it again and again.
@@ -126,6 +131,19 @@ def _why_not(unit: "Recorder", name: str, values: Mapping[str, Any]) -> str | No
         key = next(iter(values))
         return f"{key[:_LONGEST]}: longer than a line takes, {error.want} bytes"
     return None
+
+
+def _hold(values: dict[str, Any], key: str, held: Any) -> None:
+    """Let a list or dict that somebody holds go on being a value; it gets what is in that one."""
+    now = values[key]
+    if type(held) is list and type(now) is list:
+        held[:] = now
+    elif type(held) is dict and type(now) is dict:
+        held.clear()
+        held.update(now)
+    else:
+        return
+    dict.__setitem__(values, key, held)
 
 
 def _is_nested(value: Any) -> bool:

@@ -158,14 +158,14 @@ class PipelineReport(WithSteps):
 
     # --- The banner
 
-    def set_progress(self, stage: str, percent: float, message: str = "") -> None:
-        """Say how far it is; the message is set to what is given, nothing included."""
+    def set_progress(self, stage: str, percent: float, message: str | None = "") -> None:
+        """Say how far it is; the message is set to what is given, nothing and None included."""
         self.record(
             ProgressSet,
             {
-                "stage": self.clean_text(stage),
+                "stage": self.clean_text(stage, "stage"),
                 "percent": a_percent(self, percent),
-                "text": self.clean_text(message),
+                "text": "" if message is None else self.clean_text(message),
             },
         )
 

@@ -209,9 +209,17 @@ class Recorder:
 
     # --- Values
 
-    def clean_text(self, text: Any) -> str:
-        """Return what is said as it may be kept."""
-        return self.gate.text("text", text if isinstance(text, str) else str(text))
+    def clean_text(self, text: Any, name: str = "text") -> str:
+        """Return what is said as it may be kept; *name* is for the message where it is None.
+
+        Raises:
+            TypeError: It is None.
+        """
+        if isinstance(text, str):
+            return self.gate.text("text", text)
+        if text is None:
+            raise TypeError(f"{name}: got None, want a text")
+        return self.gate.text("text", str(text))
 
     def clean_text_or_none(self, text: Any) -> str | None:
         """Return what is said as it may be kept, or None."""

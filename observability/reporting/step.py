@@ -138,7 +138,7 @@ class StepReport(ReportBase):
         self.record(
             CheckMade,
             {
-                "name": self.clean_text(name),
+                "name": self.clean_text(name, "name"),
                 "ok": bool(ok),
                 "detail": self.clean_text_or_none(detail),
             },

@@ -71,7 +71,7 @@ class LiveUnit(Recorder):
                 },
             )
         else:
-            self.record(Message, {"level": LEVELS[name], "text": self.clean_text(item)})
+            self.record(Message, {"level": LEVELS[name], "text": self.clean_text(item, name)})
 
     def record_list(self, name: str, change: Callable[[list[Any]], Any]) -> Any:
         """Record what *change* makes of a list."""
@@ -82,7 +82,7 @@ class LiveUnit(Recorder):
                 value: list[Any] = [msgspec.to_builtins(check_of(item)) for item in items]
                 value = self.clean_values({name: value})[name]
             else:
-                value = [self.clean_text(item) for item in items]
+                value = [self.clean_text(item, name) for item in items]
             try:
                 self.edit(name, value)
             except EventTooLongError:

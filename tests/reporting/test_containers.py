@@ -87,6 +87,34 @@ def test_a_nested_change_that_json_cannot_hold_is_put_back_and_said() -> None:
     assert "was not kept" in step.warnings[0]
 
 
+@pytest.mark.parametrize("observed", [False, True])
+def test_a_nested_list_that_a_program_holds_stays_that_of_the_unit(
+    memory: Path, *, observed: bool
+) -> None:
+    """What was added to it behind the unit's next event was lost without a word."""
+    out = ExecutionObserver("x", memory, quiet=True) if observed else contextlib.nullcontext()
+    with out:
+        step = StepReport("s", metadata={"rows": [], "by": {}, "other": []})
+        rows, by = step.metadata["rows"], step.metadata["by"]
+        mine: dict[str, int] = {}
+        for n in range(3):
+            rows.append(n)
+            by[str(n)] = mine
+            step.note("next")
+        mine["changed"] = 1
+        rows.append(object())
+        with pytest.warns(RuntimeWarning, match="was not kept: rows"):
+            step.note("put back")
+        rows.append(3)
+
+        live = step.model_dump()["metadata"]
+
+    assert rows == [0, 1, 2, 3]
+    assert live == {"rows": rows, "by": {"0": {}, "1": {}, "2": {}}, "other": []}
+    if observed:
+        assert read_report(memory)["steps"][0]["metadata"] == live
+
+
 class _Mine(ReportBase):
     rows: list = []  # type: ignore[type-arg]  # noqa: RUF012 - as users write it
     opts: dict = {}  # type: ignore[type-arg]  # noqa: RUF012

@@ -81,6 +81,10 @@ _FILE = FileReport("f")
         (lambda: _REPORT.files.append(_STEP), "append_file: got StepReport"),
         (lambda: PipelineReport("p", output_path=3), "output_path: got int, want str or Path"),  # type: ignore[arg-type]
         (lambda: setattr(_REPORT, "output_path", b"3"), "output_path: got bytes, want str or P"),
+        (lambda: setattr(_STEP, "notes", [None]), "notes: got None, want a text"),
+        (lambda: _STEP.warnings.append(None), "warnings: got None, want a text"),
+        (lambda: _STEP.add_check(None, True), "name: got None, want a text"),  # type: ignore[arg-type]
+        (lambda: _REPORT.set_progress(None, 5), "stage: got None, want a text"),  # type: ignore[arg-type]
         (lambda: use_settings(5).__enter__(), "got int, want WatcherSettings"),  # type: ignore[arg-type]
         (lambda: set_global_settings("x"), "got str, want WatcherSettings"),  # type: ignore[arg-type]
         (lambda: WatcherSettings(capture_streams="no"), "capture_streams: got 'no', want True"),  # type: ignore[arg-type]
@@ -128,6 +132,18 @@ def test_a_file_stands_in_no_file_nor_in_itself(memory: Path, inside: bool) -> N
 
         assert outer.model_dump(exclude=["duration_ms"]) == before
         assert inner.status == "running"
+
+
+def test_none_is_no_text() -> None:
+    """It was written as `None`."""
+    report = PipelineReport("p", message="before")
+    step = StepReport("s")
+
+    report.set_progress("load", 5, None)
+    step.note(None).warn(None).error(None)
+
+    assert (report.stage, report.message) == ("load", "")
+    assert (step.notes, step.warnings, step.errors, step.ok) == ([], [], [], True)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
