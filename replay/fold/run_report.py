@@ -215,7 +215,9 @@ def _be_a_step(state: RunReport, event: NodeStarted | NodeSkipped, node: NodeRep
 
 def on_node_retry(state: RunReport, event: NodeRetried) -> None:
     """Another attempt is announced; the node stays as it is until it begins or ends."""
-    node: Any = nodes.ended_node(state, event, NodeReport)
+    node = _known(state, event)
+    if node is None:
+        return
     _extras(node).retries.append(
         {
             "timestamp": event.timestamp,

@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from replay.fold.files import Source
@@ -106,6 +106,13 @@ def test_counters_are_what_counting_the_nodes_gives(history: list[Act]) -> None:
 
 
 @given(history=histories)
+@example(  # a retry of a node that never started was one of a node in the report alone
+    history=[
+        (0, 0, "retry", "a", 0, 1000),
+        (0, 0, "success", "a", None, 1000),
+        (0, 0, "node_start", "a", 0, 1000),
+    ]
+)
 def test_report_and_metadata_agree(history: list[Act]) -> None:
     files = {name: bytes(builder) for name, builder in written(history).items()}
     runs, reports = fold(sources(files)), fold(sources(files), kind=RunReport)
@@ -119,6 +126,7 @@ def test_report_and_metadata_agree(history: list[Act]) -> None:
         assert short["total_time_seconds"] == whole["duration_seconds"]
         statuses = [node["status"] for node in whole["nodes"]]
         assert statuses.count("failed") == whole["nodes_failed"]
+        assert len(statuses) == state.nodes_seen
 
 
 @given(history=histories, seed=st.integers(0, 2**32))
