@@ -3,13 +3,10 @@
 
     generate_cli.py [--check]    --check writes nothing, exits 1 if the page would change
 
-A part stands between `<!-- generated: NAME -->` and `<!-- end -->`; NAME is a command,
-`auditfold` or `exit_codes`.
+The name of a part is a command, `auditfold` or `exit_codes`.
 """
 
-import argparse
 import os
-import re
 import subprocess
 import sys
 from importlib import import_module
@@ -17,16 +14,13 @@ from pathlib import Path
 from typing import Final
 
 import click
+import generated_parts
 
 from observability.cli.errors import MEANING
 from observability.cli.main import COMMANDS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = ROOT / "docs" / "cli.md"
-
-_PART: Final = re.compile(
-    r"(?P<begin><!-- generated: (?P<name>[\w-]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL
-)
 
 
 def help_of(name: str) -> str:
@@ -57,43 +51,22 @@ def exit_codes() -> str:
     return "| exit | meaning |\n|---|---|\n" + "".join(rows)
 
 
-def generated(page: str) -> str:
-    """Return *page* with all generated parts made anew."""
-
-    def part(found: re.Match[str]) -> str:
-        name = found["name"]
-        return (
-            found["begin"]
-            + (exit_codes() if name == "exit_codes" else help_of(name))
-            + found["end"]
-        )
-
-    return _PART.sub(part, page)
+def part(name: str) -> str:
+    """Return what the program says of a command, or what its exit codes mean."""
+    return exit_codes() if name == "exit_codes" else help_of(name)
 
 
 def missing(page: str) -> list[str]:
     """Return the commands whose help has no part in *page*."""
-    there = {found["name"] for found in _PART.finditer(page)}
-    return sorted({"auditfold", "exit_codes", *COMMANDS} - there)
+    return sorted({"auditfold", "exit_codes", *COMMANDS} - generated_parts.names(page))
 
 
 def main() -> int:
-    """Write the page, or say that it is out of date."""
-    parser = argparse.ArgumentParser(description="Write the generated parts of cli.md.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if different")
-    given = parser.parse_args()
-    page = PAGE.read_text(encoding="utf-8")
-    if absent := missing(page):
-        print(f"{PAGE.relative_to(ROOT)} has no part for {', '.join(absent)}")
+    """Write the page, or say that it is out of date or has no part for a command."""
+    if absent := missing(PAGE.read_text(encoding="utf-8")):
+        print(f"docs/{PAGE.name} has no part for {', '.join(absent)}")
         return 1
-    fresh = generated(page)
-    if fresh == page:
-        return 0
-    if given.check:
-        print(f"{PAGE.relative_to(ROOT)} is out of date. Run: python docs/generate_cli.py")
-        return 1
-    PAGE.write_text(fresh, encoding="utf-8")
-    return 0
+    return generated_parts.main(PAGE, part, description=__doc__)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,9 @@
 #!/usr/bin/env python3
 """Write the generated parts of docs/trace-format.md: what the code and the vectors say.
 
-    generate_tables.py [--check]    --check writes nothing, exits 1 if the page would change
-
-A part stands between `<!-- generated: NAME -->` and `<!-- end -->`.
+generate_tables.py [--check]    --check writes nothing, exits 1 if the page would change
 """
 
-import argparse
 import inspect
 import json
 import re
@@ -15,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, cast
 
+import generated_parts
 import msgspec.inspect as shape
 
 from replay.trace import events
@@ -24,9 +22,6 @@ PAGE: Final = ROOT / "docs" / "trace-format.md"
 VECTORS: Final = ROOT / "tests" / "vectors"
 EXAMPLE: Final = VECTORS / "valid" / "minimal" / "audit"
 
-_PART: Final = re.compile(
-    r"(?P<begin><!-- generated: (?P<name>\w+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL
-)
 _ATTRIBUTE: Final = re.compile(r"^    (\w+): (.*(?:\n     +.*)*)", re.MULTILINE)
 _VALUES: Final = (
     events.Extent,
@@ -166,25 +161,9 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
 }
 
 
-def generated(page: str) -> str:
-    """Return *page* with all generated parts made anew."""
-    return _PART.sub(lambda found: found["begin"] + PARTS[found["name"]]() + found["end"], page)
-
-
 def main() -> int:
     """Write the page, or say that it is out of date."""
-    parser = argparse.ArgumentParser(description="Write the generated parts of trace-format.md.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if different")
-    given = parser.parse_args()
-    page = PAGE.read_text()
-    fresh = generated(page)
-    if fresh == page:
-        return 0
-    if given.check:
-        print(f"{PAGE.relative_to(ROOT)} is out of date. Run: python docs/generate_tables.py")
-        return 1
-    PAGE.write_text(fresh)
-    return 0
+    return generated_parts.main(PAGE, lambda name: PARTS[name](), description=__doc__)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
 """The pages that people read: README, CHANGELOG, docs and the samples' README."""
 
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 
 def root() -> Path:
@@ -13,3 +17,9 @@ def pages() -> list[Path]:
     top = root()
     found = [*top.glob("*.md"), *top.glob("docs/**/*.md"), *top.glob("sample_runs/*.md")]
     return sorted(found)
+
+
+def generator_of(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return a program of docs/ that writes parts of a page, as a module."""
+    monkeypatch.syspath_prepend(root() / "docs")
+    return import_module(name)

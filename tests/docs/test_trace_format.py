@@ -1,6 +1,5 @@
 """docs/trace-format.md says what code and vectors say, and its shell lines do what it says."""
 
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from tests.docs.examples import blocks_of
-from tests.docs.pages import root
+from tests.docs.pages import generator_of, root
 from tests.vectors.generate import vectors
 from tests.vectors.vector import Vector
 
@@ -20,14 +19,9 @@ GENERATOR = root() / "docs" / "generate_tables.py"
 SHELL = [block.text for block in blocks_of(PAGE.read_text()) if block.kind == "sh"]
 
 
-@pytest.fixture(scope="module")
-def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_tables", GENERATOR)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def generator(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return generator_of("generate_tables", monkeypatch)
 
 
 def test_the_generated_parts_are_those_of_the_code() -> None:
@@ -45,7 +39,6 @@ def test_a_page_that_is_out_of_date_is_noticed_and_written_anew(
     page = tmp_path / "docs" / "trace-format.md"
     page.parent.mkdir()
     page.write_text(PAGE.read_text().replace("`node_retry`", "`node_retired`"))
-    monkeypatch.setattr(generator, "ROOT", tmp_path)
     monkeypatch.setattr(generator, "PAGE", page)
 
     monkeypatch.setattr(sys, "argv", ["generate_tables.py", "--check"])
