@@ -110,7 +110,16 @@ def _usage(error: click.UsageError, command: str) -> str:
     said = " ".join(error.format_message().split())  # click lists choices a line each
     said = said if said.endswith((".", "?")) else f"{said}."
     said = said if said[:2].isupper() else f"{said[0].lower()}{said[1:]}"
+    # Most commands take a PATH behind their name, and people try that with those that do not.
+    if said.startswith("got unexpected extra argument") and _takes_path(error):
+        said = f"{said} A PATH is given by --path."
     return f"{said} See: {command} --help"
+
+
+def _takes_path(error: click.UsageError) -> bool:
+    """Return whether the command that *error* is about has the option --path."""
+    ctx = error.ctx
+    return ctx is not None and any("--path" in option.opts for option in ctx.command.params)
 
 
 def _os_error(error: OSError) -> str:

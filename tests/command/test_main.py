@@ -68,7 +68,11 @@ def test_no_command_is_wrong_usage_and_shows_the_help() -> None:
         (["tial"], "auditfold: no command 'tial'. Did you mean 'tail'? See: auditfold --help"),
         (["--no"], "auditfold: no such option '--no'"),
         (["tail", "--no"], "auditfold tail: no such option '--no'"),
-        (["tail", "a", "b"], "auditfold tail: got unexpected extra argument (b)"),
+        (["tail", "a", "b"], "auditfold tail: got unexpected extra argument (b). See"),
+        (
+            ["review", "list", "out"],
+            "auditfold review list: got unexpected extra argument (out). A PATH is given by",
+        ),
         (["tail", "-n"], "auditfold tail: option '-n' requires an argument."),
     ],
 )
